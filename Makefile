@@ -1,0 +1,38 @@
+# Every target sets up its own .venv; nothing but Python >= 3.11 with pip and venv is needed.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+ARGS   ?=
+
+.PHONY: help demo test quick lint types bench clean
+help:            ## this list
+	@sed -n 's/^\([a-z]*\): .*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "no $(PYTHON) found; say which with: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; say which with: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP)   ## a real three-node cluster that fails over in front of you; options: ARGS="--detach --dir D"
+	@$(BIN)/trunkline demo $(ARGS)
+
+test: $(STAMP)   ## every test, those on a real cluster included; options: ARGS="-k name"
+	$(BIN)/pytest $(ARGS)
+
+quick: $(STAMP)  ## the tests that need no cluster, in under a minute
+	$(BIN)/pytest -m 'not lab' $(ARGS)
+
+lint: $(STAMP)   ## ruff, mypy --strict, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy src tests benchmarks
+	$(BIN)/lint-imports
+
+bench: $(STAMP)  ## our configuration beside the template of Patroni's documentation; options: ARGS="--rounds 5"
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean:           ## all that the targets above made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -1,0 +1,25 @@
+"""The command line: faces only. Every command lives in a file of its own and is registered here."""
+
+import sys
+
+import typer
+
+from trunkline.cli.console import complain
+from trunkline.errors import TrunklineError
+
+app = typer.Typer(
+    name="trunkline",
+    help="One stable line into a moving Patroni cluster.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one message and a hint, never a traceback."""
+    try:
+        app()
+    except TrunklineError as error:
+        complain(error)
+        sys.exit(error.exit_code)

@@ -1,0 +1,113 @@
+"""What HAProxy says of itself: processes, proxies, servers, sessions.
+
+Values only. Parsing is in `trunkline.wire.runtime`; asking is in `trunkline.adapters.runtime_socket`.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Health(StrEnum):
+    """The operational state of a server in `show stat`, without the transition counters ("DOWN 1/2" is DOWN)."""
+
+    UP = "UP"
+    DOWN = "DOWN"
+    NOLB = "NOLB"
+    DRAIN = "DRAIN"
+    MAINT = "MAINT"
+    NO_CHECK = "no check"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerState:
+    """One server line of `show stat`.
+
+    `check_status`: HAProxy's code of the last health check ("L7OK", "L4CON", "L7TOUT", "INI", ...), without the
+    "* " that marks a check under way. `check_description`: the sentence with it. `check_duration_ms`: of that check.
+    `last_change_s`: seconds since the health changed. `address`: "host:port".
+    """
+
+    proxy: str
+    name: str
+    address: str
+    health: Health
+    sessions: int
+    queued: int
+    check_status: str = ""
+    check_code: int | None = None
+    check_description: str = ""
+    check_duration_ms: int | None = None
+    last_change_s: int = 0
+    is_backup: bool = False
+    sessions_limit: int | None = None
+
+    @property
+    def takes_sessions(self) -> bool:
+        """Whether new sessions are sent here."""
+        return self.health in (Health.UP, Health.NO_CHECK)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyState:
+    """One proxy: its frontend's and backend's lines of `show stat` and its servers, sorted by name.
+
+    `frontend_status`: "OPEN", "STOP", ... or "" where the proxy has no frontend; likewise `backend_status`.
+    """
+
+    name: str
+    frontend_status: str = ""
+    backend_status: str = ""
+    frontend_sessions: int = 0
+    sessions: int = 0
+    queued: int = 0
+    servers: tuple[ServerState, ...] = ()
+
+    def server(self, name: str) -> ServerState | None:
+        """The server of that name, if the proxy has it."""
+        return next((server for server in self.servers if server.name == name), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessInfo:
+    """`show info`: which process answers."""
+
+    version: str
+    pid: int
+    uptime_s: int
+    maxconn: int
+    is_stopping: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One client session of `show sess all`, as `trunkline who` needs it.
+
+    `client`: "address:port" of the client. `towards_server`: our own "address:port" on the connection to
+    PostgreSQL, which PostgreSQL shows as client_addr and client_port; "" while there is none.
+    """
+
+    session_id: str
+    frontend: str
+    backend: str
+    server: str
+    client: str
+    towards_server: str
+    age_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyView:
+    """Everything of one HAProxy at one moment; `proxies` sorted by name; `held` counts parked clients per proxy."""
+
+    info: ProcessInfo
+    proxies: tuple[ProxyState, ...]
+    held: tuple[tuple[str, int], ...] = ()
+
+    def proxy(self, name: str) -> ProxyState | None:
+        """The proxy of that name, if HAProxy has it."""
+        return next((proxy for proxy in self.proxies if proxy.name == name), None)
+
+    def held_at(self, name: str) -> int:
+        """How many clients are parked in front of that proxy."""
+        return dict(self.held).get(name, 0)
