@@ -1,0 +1,124 @@
+"""The files of one HAProxy: configuration, Lua, and the state file that says DOWN for every server.
+
+Owns how they look, never what they say: every number comes from `trunkline.plan.balancer`. The same balancer gives
+the same bytes.
+"""
+
+from importlib.resources import files
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from trunkline.model.desired import Balancer, CheckTls, Endpoint, RenderedFile, Server, Service, ServiceKind
+from trunkline.render.state import resting_state
+
+READABLE, SECRET = 0o644, 0o600
+
+PURPOSES = {
+    ServiceKind.PRIMARY: "the primary, read-write",
+    ServiceKind.REPLICAS: "the replicas, read-only, balanced",
+    ServiceKind.SYNC_REPLICAS: "the synchronous replicas, read-only, balanced",
+    ServiceKind.ASYNC_REPLICAS: "the asynchronous replicas, read-only, balanced",
+}
+
+
+def haproxy_files(balancer: Balancer) -> tuple[RenderedFile, ...]:
+    """All files of this HAProxy, the configuration last: it refers to the others."""
+    return (
+        RenderedFile(path=balancer.paths.lua, text=lua_text(), mode=READABLE),
+        RenderedFile(path=balancer.paths.state, text=resting_state(balancer), mode=READABLE),
+        RenderedFile(
+            path=balancer.paths.config,
+            text=configuration_text(balancer),
+            mode=SECRET if _has_secrets(balancer) else READABLE,
+        ),
+    )
+
+
+def configuration_text(balancer: Balancer) -> str:
+    """The `haproxy.cfg`."""
+    scopes = sorted({service.scope for service in balancer.services})
+    title = f"the Patroni cluster{'s' if len(scopes) > 1 else ''} {', '.join(scopes)}"
+    return _ENVIRONMENT.get_template("haproxy.cfg.j2").render(
+        title=title,
+        paths=balancer.paths,
+        process=balancer.process,
+        timeouts=balancer.timeouts,
+        services=balancer.services,
+        stats=balancer.stats,
+    )
+
+
+def lua_text() -> str:
+    """The Lua that HAProxy loads: the same for every configuration, which passes its numbers as arguments."""
+    return files("trunkline.render").joinpath("templates", "trunkline.lua").read_text(encoding="utf-8")
+
+
+def duration(milliseconds: int) -> str:
+    """Milliseconds in HAProxy's words: `27s`, `2155ms`."""
+    return f"{milliseconds // 1000}s" if milliseconds % 1000 == 0 else f"{milliseconds}ms"
+
+
+def quoted(text: str) -> str:
+    """A string for the configuration language, where single quotes keep everything but themselves (manual, 2.2)."""
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def listener(bind: Endpoint) -> str:
+    """The address of a `bind`; `[::]` takes IPv4 as well, as people who write it expect."""
+    return f"{bind} v4v6" if bind.address == "::" else str(bind)
+
+
+def api(server: Server) -> str:
+    """Where the check of a server goes; only what differs from the server's own address."""
+    is_apart = server.api.address != server.postgres.address
+    return f"addr {server.api.address} port {server.api.port}" if is_apart else f"port {server.api.port}"
+
+
+def check_tls(tls: CheckTls) -> str:
+    """The `server` words for a REST API that speaks TLS."""
+    words = ["check-ssl"]
+    if tls.verify:
+        words += ["verify required", f"ca-file {tls.ca_file or '@system-ca'}"]
+    else:
+        words += ["verify none"]
+    if tls.certificate_file:
+        words += [f"crt {tls.certificate_file}"]
+    if tls.server_name:
+        words += [f"check-sni {tls.server_name}"]
+    return " ".join(words)
+
+
+def hold_socket(service: Service) -> str:
+    """The abstract socket of the holding frontend; the first bind makes it this HAProxy's own on its host."""
+    bind = service.binds[0]
+    return f"{service.proxy}-{bind.address}-{bind.port}"
+
+
+def _has_secrets(balancer: Balancer) -> bool:
+    has_password = balancer.stats is not None and balancer.stats.password is not None
+    return has_password or any(service.authorization for service in balancer.services)
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("trunkline.render"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 (a configuration, not a page)
+    )
+    environment.filters.update(
+        api=api,
+        check_tls=check_tls,
+        duration=duration,
+        hold_socket=hold_socket,
+        listener=listener,
+        purpose=lambda service: PURPOSES[service.kind],
+        quoted=quoted,
+    )
+    environment.tests["primary"] = lambda service: service.kind is ServiceKind.PRIMARY
+    return environment
+
+
+_ENVIRONMENT = _environment()

@@ -1,0 +1,214 @@
+-- Trunkline's part inside HAProxy: it parks clients while nobody can serve them, refuses in PostgreSQL's own
+-- words, and passes cancel requests on. It sees a client's first bytes at most, never a session's traffic.
+--
+--   tcp-request content lua.hold PROXY one|any FALLBACK|- TIMEOUT_MS UNREACHED_MS MAX_HELD "WHY REFUSED"
+--   tcp-request content use-service lua.refuse if { var(txn.refused) -m found }
+--   tcp-request content use-service lua.cancel if { <the first 8 bytes are a CancelRequest's> }
+--   echo "trunkline held" | socat stdio ADMIN_SOCKET         one line a proxy: its name, clients parked there
+--
+-- It reads txn.proxy (whose servers get a cancel request) and sets txn.held_ms (how long the client waited),
+-- txn.refused (why it must go) and txn.fallback (PROXY has nobody, FALLBACK has).
+-- Loaded with lua-load, once for all threads: the counters are exact, and the code runs a few microseconds
+-- for each new connection.
+
+local FRESH_MS = 5             -- how long one look at a backend serves all who ask
+local POLL_MIN_MS, POLL_MAX_MS = 10, 100
+local SWEEP_MS = 1000
+local CANCEL_TIMEOUT_S = 1
+local CANNOT_CONNECT_NOW = "57P03"
+local SSL_REQUEST, GSSENC_REQUEST = 80877103, 80877104
+
+local parked = {}              -- proxy -> { count = n, seen = { [ticket] = ms of its last sign of life } }
+local looks = {}               -- proxy -> { at = ms, active = servers that take new sessions }
+local stopping = { at = 0, yes = false }
+local tickets = 0
+
+local function now_ms()
+  local now = core.now()
+  return now.sec * 1000 + now.usec / 1000
+end
+
+-- Servers of PROXY that take new sessions; the backup that leads to the holding frontend does not count.
+local function active(proxy)
+  local look, now = looks[proxy], now_ms()
+  if not look then
+    look = { at = -FRESH_MS, active = 0 }
+    looks[proxy] = look
+  end
+  if now - look.at >= FRESH_MS then
+    look.at, look.active = now, core.backends[proxy]:get_stats().act
+  end
+  return look.active
+end
+
+-- Whether every member was asked at least once, and whether any member's API was reached when last asked.
+local function verdicts(proxy)
+  local judged, reached = true, false
+  for _, server in pairs(core.backends[proxy].servers) do
+    local status = (server:get_stats().check_status or ""):gsub("^%* ", "")
+    if status == "INI" or status == "UNK" then
+      judged = false
+    elseif status ~= "" and not status:match("^L4") and status ~= "SOCKERR" then
+      reached = true
+    end
+  end
+  return judged, reached
+end
+
+-- A worker that a reload left behind is no longer told how its servers are.
+local function is_left_behind()
+  local now = now_ms()
+  if now - stopping.at >= POLL_MAX_MS then
+    stopping.at, stopping.yes = now, tonumber(core.get_info().Stopping) == 1
+  end
+  return stopping.yes
+end
+
+local function parked_at(proxy)
+  local lot = parked[proxy]
+  if not lot then
+    lot = { count = 0, seen = {}, swept = 0 }
+    parked[proxy] = lot
+  end
+  return lot
+end
+
+-- Sessions that are shut down from outside never say goodbye: whoever gave no sign of life for long is gone.
+local function sweep(lot, now)
+  if now - lot.swept < SWEEP_MS then return end
+  lot.swept, lot.count = now, 0
+  for ticket, seen in pairs(lot.seen) do
+    if now - seen > SWEEP_MS then
+      lot.seen[ticket] = nil
+    else
+      lot.count = lot.count + 1
+    end
+  end
+end
+
+-- The more are waiting, the less often each looks: release takes at most POLL_MAX_MS, the work stays bounded.
+local function poll_ms(count)
+  return math.max(POLL_MIN_MS, math.min(POLL_MAX_MS, count // 10))
+end
+
+-- What to do with a client now: "serve", "fallback", "wait", or why it is refused.
+local function decide(hold, waited_ms)
+  local count = active(hold.proxy)
+  if count == 1 or (count > 1 and hold.admits == "any") then return "serve" end
+  if hold.fallback then
+    local judged = verdicts(hold.proxy)
+    if judged and active(hold.fallback) == 1 then return "fallback" end
+  end
+  -- With no server left the backup leads on to the worker that took over.
+  if count == 0 and is_left_behind() then return "serve" end
+  local is_expired, is_late = waited_ms >= hold.timeout_ms, waited_ms >= hold.unreached_ms
+  if is_expired or is_late then
+    local judged, reached = verdicts(hold.proxy)
+    if judged and not reached and is_late then return "unreached" end
+    if is_expired and (judged or is_late) then return "expired" end
+  end
+  return "wait"
+end
+
+-- Park a client until something is decided about it; "gone" when it left meanwhile.
+local function park(txn, hold)
+  local lot = parked_at(hold.proxy)
+  if lot.count >= hold.max_held then return "full" end
+  tickets = tickets + 1
+  local ticket, since, verdict = tickets, now_ms(), "wait"
+  lot.count, lot.seen[ticket] = lot.count + 1, since
+  while verdict == "wait" do
+    core.msleep(poll_ms(lot.count))
+    local now = now_ms()
+    lot.seen[ticket] = now
+    sweep(lot, now)
+    verdict = txn.req:may_recv() and decide(hold, now - since) or "gone"
+  end
+  lot.count, lot.seen[ticket] = lot.count - 1, nil
+  txn:set_var("txn.held_ms", math.floor(now_ms() - since))
+  return verdict
+end
+
+local function hold_client(txn, proxy, admits, fallback, timeout_ms, unreached_ms, max_held, refusal)
+  local hold = {
+    proxy = proxy,
+    admits = admits,
+    fallback = fallback ~= "-" and fallback or nil,
+    timeout_ms = tonumber(timeout_ms),
+    unreached_ms = tonumber(unreached_ms),
+    max_held = tonumber(max_held),
+  }
+  local verdict = decide(hold, 0)
+  if verdict == "wait" then verdict = park(txn, hold) end
+  if verdict == "serve" then return end
+  if verdict == "gone" then
+    txn:done()
+  elseif verdict == "fallback" then
+    txn:set_var("txn.fallback", true)
+  elseif verdict == "full" then
+    txn:set_var("txn.refused", "too many clients are waiting for a server")
+  elseif verdict == "unreached" then
+    txn:set_var("txn.refused", "this load balancer reaches no member of the cluster")
+  else
+    txn:set_var("txn.refused", refusal)
+  end
+end
+
+core.register_action("hold", { "tcp-req" }, hold_client, 7)
+
+-- The answer to a client that cannot be served: a PostgreSQL error, on which clients with several hosts go on to
+-- the next one; an accepted and closed connection would end their search.
+local function refuse(applet)
+  while true do
+    local header = applet:receive(8)
+    if #header < 8 then return end
+    local length, code = string.unpack(">I4I4", header)
+    if code ~= SSL_REQUEST and code ~= GSSENC_REQUEST then break end
+    applet:send("N")
+  end
+  local fields = "SFATAL\0VFATAL\0C" .. CANNOT_CONNECT_NOW .. "\0M" .. applet:get_var("txn.refused") .. "\0\0"
+  applet:send("E" .. string.pack(">I4", #fields + 4) .. fields)
+end
+
+core.register_service("refuse", "tcp", refuse)
+
+-- Send PACKET to one server and wait until it has closed: by then PostgreSQL has acted on it.
+local function deliver(address, packet)
+  local socket = core.tcp()
+  socket:settimeout(CANCEL_TIMEOUT_S)
+  local host, port = address:match("^%[?(.-)%]?:(%d+)$")
+  if socket:connect(host, tonumber(port)) then
+    socket:send(packet)
+    socket:receive(1)
+  end
+  socket:close()
+end
+
+-- A cancel request is a connection of its own and bears a secret number, not the name of a server: every member
+-- gets it, and the one that knows the number acts on it.
+local function cancel(applet)
+  local packet = applet:receive(16)
+  if #packet < 16 then return end
+  local waiting = 0
+  for _, server in pairs(core.backends[applet:get_var("txn.proxy")].servers) do
+    local address = server:get_addr()
+    if address:match(":%d+$") then
+      waiting = waiting + 1
+      core.register_task(function()
+        pcall(deliver, address, packet)
+        waiting = waiting - 1
+      end)
+    end
+  end
+  while waiting > 0 do core.msleep(POLL_MIN_MS) end
+end
+
+core.register_service("cancel", "tcp", cancel)
+
+core.register_cli({ "trunkline", "held" }, "trunkline held    clients parked in front of each proxy", function(applet)
+  for proxy, lot in pairs(parked) do
+    sweep(lot, now_ms())
+    applet:send(proxy .. " " .. lot.count .. "\n")
+  end
+  applet:send("\n")
+end)
