@@ -1,0 +1,277 @@
+"""`Lab`: a real Patroni cluster on this machine, brought up, broken, healed and ended by its methods.
+
+The demo, the tests and the benchmark all drive this one class. It knows nothing of HAProxy: the balancer is put in
+front of it by `trunkline.lab.balancer`. Everything here blocks and has a deadline; whoever needs an event loop calls
+it in a thread.
+"""
+
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+import yaml
+
+from trunkline.errors import LabError
+from trunkline.lab import ending, record
+from trunkline.lab.api import Answer, ask
+from trunkline.lab.binaries import Binaries, find_binaries
+from trunkline.lab.directory import prepare_directory
+from trunkline.lab.etcd import start_etcd
+from trunkline.lab.health import ClusterHealth, judge
+from trunkline.lab.layout import Layout, plan_layout
+from trunkline.lab.member import Member
+from trunkline.lab.patroni_config import REST_USER, Passwords, dynamic_config, member_config, patronictl_config
+from trunkline.lab.ports import require_free
+from trunkline.lab.processes import ProcessTable, wait_until
+from trunkline.lab.unprivileged import find_disguise, hand_over
+
+HEALTHY_TIMEOUT_S = 90.0
+SWITCHOVER_TIMEOUT_S = 60.0
+POLL_S = 0.1
+
+
+class Lab:
+    """etcd and its members. Make one with `Lab.create(...)`, find a running one with `Lab.attach(...)`."""
+
+    def __init__(self, root: Path, made: record.Record) -> None:
+        self.root = root
+        self.made = made
+        self.layout: Layout = plan_layout(root, node_count=made.node_count, port_offset=made.port_offset)
+        self.processes = ProcessTable(root / ending.TABLE)
+        self.disguise = find_disguise()
+        self.members: dict[str, Member] = {
+            place.name: Member(place, made.passwords, self.processes, self.disguise) for place in self.layout.members
+        }
+
+    def __repr__(self) -> str:
+        return f"Lab({self.root}, {', '.join(self.members)})"
+
+    @classmethod
+    def create(
+        cls, root: Path, *, node_count: int = 3, port_offset: int = 0, binaries: Binaries | None = None
+    ) -> "Lab":
+        """A lab that is all set to start: its directory and configuration are made, its ports are free."""
+        root = root.absolute()
+        layout = plan_layout(root, node_count=node_count, port_offset=port_offset)
+        binaries = binaries or find_binaries()
+        require_free(layout)
+        made_directory = prepare_directory(root)
+        passwords = Passwords(
+            superuser=secrets.token_urlsafe(18),
+            replication=secrets.token_urlsafe(18),
+            rest_api=secrets.token_urlsafe(18),
+        )
+        lab = cls(
+            root,
+            record.Record(
+                node_count=node_count,
+                port_offset=port_offset,
+                made_directory=made_directory,
+                passwords=passwords,
+                binaries=binaries,
+            ),
+        )
+        record.save(root, lab.made)
+        lab._write_configuration()
+        return lab
+
+    @classmethod
+    def attach(cls, root: Path) -> "Lab":
+        """The lab that is in this directory already."""
+        root = root.absolute()
+        return cls(root, record.load(root))
+
+    def __enter__(self) -> "Lab":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # -- life ---------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start etcd and every member; back when the processes run, not yet when they serve."""
+        start_etcd(self.layout, self.made.binaries.etcd, self.processes)
+        for member in self.members.values():
+            member.start()
+
+    def stop(self, *, remove: bool = False) -> None:
+        """End every process, verified; with `remove`, the files too."""
+        ending.end_processes(self.root)
+        if remove:
+            ending.remove_files(self.root, keep_directory=not self.made.made_directory)
+
+    def heal(self, *, timeout_s: float = HEALTHY_TIMEOUT_S) -> str:
+        """Bring everybody back, whatever was done to them; the leader's name once all is well."""
+        start_etcd(self.layout, self.made.binaries.etcd, self.processes)
+        for member in self.members.values():
+            member.thaw()
+            member.start()
+        if wait_until(lambda: self.health().is_healthy, timeout_s=timeout_s / 2, poll_s=POLL_S):
+            return self._restore_dynamic_config()
+        # Who cannot come back by itself is made anew, as an operator would with `patronictl reinit`.
+        for name in self.health().unwell:
+            self.rebuild(name)
+        self.wait_healthy(timeout_s=timeout_s)
+        return self._restore_dynamic_config()
+
+    def rebuild(self, name: str) -> None:
+        """Throw a member's data away; it copies the leader's again."""
+        member = self.member(name)
+        member.kill()
+        shutil.rmtree(member.place.data_dir, ignore_errors=True)
+        member.start()
+
+    # -- what is the case ---------------------------------------------------------------------------------------
+
+    def member(self, name: str) -> Member:
+        """The member of that name."""
+        return self.members[self.layout.member(name).name]
+
+    def health(self) -> ClusterHealth:
+        """What all members say of themselves and the first that answers says of all."""
+        answers = {name: member.ask("/patroni") for name, member in self.members.items()}
+        listing = next(
+            (answer for answer in (m.ask("/cluster") for m in self._answering(answers)) if answer.status),
+            Answer(status=0),
+        )
+        return judge(answers, listing)
+
+    def leader(self) -> str | None:
+        """The member that says of itself, backed by a query just run, that it takes writes; None in a gap."""
+        return self.health().leader
+
+    def wait_healthy(
+        self, *, timeout_s: float = HEALTHY_TIMEOUT_S, tick: Callable[[ClusterHealth], None] | None = None
+    ) -> str:
+        """The leader's name once there is one and every other member streams from it on its timeline."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            health = self.health()
+            if tick is not None:
+                tick(health)
+            if health.is_healthy and health.leader is not None:
+                return health.leader
+            self._complain_about_the_dead()
+            if time.monotonic() >= deadline:
+                raise LabError(
+                    f"the cluster is not healthy after {timeout_s:.0f} s: {health.in_words}",
+                    hint=f"see the logs in {self.root / 'members'}",
+                )
+            time.sleep(POLL_S)
+
+    def wait_writable_direct(self, *names: str, timeout_s: float = HEALTHY_TIMEOUT_S) -> tuple[str, float]:
+        """Which of these members (default: any) takes writes first, and when (`time.monotonic`); without a balancer."""
+        candidates = [self.member(name) for name in names] or list(self.members.values())
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            for member in candidates:
+                if member.is_writable():
+                    return member.name, time.monotonic()
+            time.sleep(0.005)
+        raise LabError(f"none of {', '.join(m.name for m in candidates)} takes writes after {timeout_s:.0f} s")
+
+    # -- what can be done to it ---------------------------------------------------------------------------------
+
+    def switchover(self, candidate: str | None = None, *, timeout_s: float = SWITCHOVER_TIMEOUT_S) -> str:
+        """A planned switchover through Patroni's REST API; the new leader's name when Patroni says that it is done."""
+        leader = self.leader()
+        if leader is None:
+            raise LabError("there is no leader to switch over from")
+        chosen = candidate or next((name for name in self.members if name != leader), None)
+        if chosen is None:
+            raise LabError("a lab of one node has nobody to switch over to", hint="start it with --nodes 3")
+        answer = self.ask_as_admin(
+            leader, "POST", "/switchover", {"leader": leader, "candidate": chosen}, timeout_s=timeout_s
+        )
+        if answer.status != 200:
+            raise LabError(
+                f"Patroni refused the switchover from {leader} to {chosen}: {answer.text.strip() or 'no answer'}"
+            )
+        return chosen
+
+    def ask_as_admin(
+        self, name: str, method: str, path: str, body: dict[str, object] | None = None, *, timeout_s: float = 10.0
+    ) -> Answer:
+        """A request to one of Patroni's protected endpoints."""
+        place = self.member(name).place
+        login = (REST_USER, self.made.passwords.rest_api)
+        return ask(place.host, place.api_port, path, method=method, send=body, login=login, timeout_s=timeout_s)
+
+    def kill_postmaster(self, name: str) -> None:
+        """`kill -9` of PostgreSQL's first process; Patroni lives."""
+        self.member(name).kill_postmaster()
+
+    def kill_patroni(self, name: str) -> None:
+        """`kill -9` of Patroni; PostgreSQL lives."""
+        self.member(name).kill_patroni()
+
+    def kill_node(self, name: str) -> None:
+        """`kill -9` of Patroni and all of PostgreSQL together, as a node that is lost."""
+        self.member(name).kill()
+
+    def freeze_node(self, name: str) -> None:
+        """SIGSTOP for Patroni and all of PostgreSQL, as a node that hangs."""
+        self.member(name).freeze()
+
+    def thaw_node(self, name: str) -> None:
+        """The hanging node goes on."""
+        self.member(name).thaw()
+
+    def freeze_patroni(self, name: str) -> None:
+        """SIGSTOP for Patroni alone; PostgreSQL accepts writes on."""
+        self.member(name).freeze_patroni()
+
+    def thaw_patroni(self, name: str) -> None:
+        """Patroni goes on."""
+        self.member(name).thaw_patroni()
+
+    def start_node(self, name: str) -> None:
+        """Bring a node back, whether it was killed, stopped or frozen."""
+        self.member(name).thaw()
+        self.member(name).start()
+
+    def stop_node(self, name: str) -> None:
+        """A clean stop, as `systemctl stop patroni`."""
+        self.member(name).stop()
+
+    # -- inner --------------------------------------------------------------------------------------------------
+
+    def _answering(self, answers: dict[str, Answer]) -> list[Member]:
+        return [self.members[name] for name, answer in answers.items() if answer.status]
+
+    def _complain_about_the_dead(self) -> None:
+        for member in self.members.values():
+            if member.patroni is None:
+                raise LabError(
+                    f"Patroni of {member.name} has ended", hint=f"its last words are in {member.place.patroni_log}"
+                )
+
+    def _restore_dynamic_config(self) -> str:
+        leader = self.leader()
+        if leader is None:
+            raise LabError("the cluster has lost its leader again")
+        if self.member(leader).ask("/config").body != dynamic_config():
+            self.ask_as_admin(leader, "PUT", "/config", dynamic_config())
+        return leader
+
+    def _write_configuration(self) -> None:
+        (self.root / "members").mkdir(mode=0o700)
+        for place in self.layout.members:
+            place.directory.mkdir(mode=0o700)
+            config = member_config(self.layout, place, self.made.passwords, self.made.binaries.postgres_bin_dir)
+            record.write_private(place.patroni_config, yaml.safe_dump(config, sort_keys=False))
+            hand_over(place.directory, self.disguise)
+        ctl = yaml.safe_dump(patronictl_config(self.layout, self.made.passwords), sort_keys=False)
+        record.write_private(self.root / "patronictl.yml", ctl)
+
+    @property
+    def patronictl(self) -> list[str]:
+        """The command that runs patronictl on this lab, from anywhere."""
+        return [str(Path(sys.executable).parent / "patronictl"), "-c", str(self.root / "patronictl.yml")]
