@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from trunkline.cli import demo
 from trunkline.cli.console import complain
 from trunkline.errors import TrunklineError
 
@@ -14,6 +15,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(demo.app, name="demo")
 
 
 def main() -> None:

@@ -30,17 +30,20 @@ def main() -> int:
 
 
 def _serve(root: Path, node_count: int, port_offset: int) -> None:
-    lab = Lab.create(root, node_count=node_count, port_offset=port_offset)
-    try:
-        with interruptible():
+    lab: Lab | None = None
+    with interruptible() as interruption:
+        try:
+            with interruption.shielded():
+                lab = Lab.create(root, node_count=node_count, port_offset=port_offset)
             lab.start()
             leader = lab.wait_healthy()
             print(f"leader {leader}: {lab.member(leader).conninfo()}", flush=True)
             signal.pause()
-    except Interrupted:
-        return
-    finally:
-        lab.stop(remove=True)
+        except Interrupted:
+            pass
+        finally:
+            if lab is not None:
+                lab.stop(remove=True)
 
 
 if __name__ == "__main__":

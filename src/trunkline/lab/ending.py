@@ -13,6 +13,7 @@ import subprocess
 from pathlib import Path
 
 from trunkline.errors import LabError
+from trunkline.lab import record
 from trunkline.lab.processes import ProcessTable, send, wait_gone
 from trunkline.lab.procfs import ProcessId, arguments, descendants, every_process, working_directory, working_under
 
@@ -23,9 +24,23 @@ PROGRAMS = frozenset(
     {"postgres", "pg_basebackup", "pg_rewind", "initdb", "pg_controldata", "pg_ctl", "etcd", "haproxy"}
 )
 PYTHON_MODULES = frozenset({"patroni", "trunkline"})
+FACE_TIMEOUT_S = 30.0
 QUICK_EXIT_S = 3.0
 KILL_TIMEOUT_S = 10.0
 ROUNDS = 5
+
+
+def end_lab(root: Path) -> None:
+    """End the lab in this directory, whoever started it: its processes, its files, its face."""
+    made = record.load(root)
+    face = ProcessTable(root / TABLE).alive(FACE)
+    if face is not None and face.pid != os.getpid():
+        send([face], signal.SIGTERM)
+        send([face], signal.SIGCONT)
+        send(wait_gone([face], timeout_s=FACE_TIMEOUT_S), signal.SIGKILL)
+    if (root / record.RECORD).exists():
+        end_processes(root)
+        remove_files(root, keep_directory=not made.made_directory)
 
 
 def members_of(root: Path) -> list[ProcessId]:

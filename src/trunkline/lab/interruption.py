@@ -1,4 +1,4 @@
-"""Turning SIGINT, SIGTERM and SIGHUP into one exception, so that a `finally` cleans up wherever they arrive.
+"""Turning SIGINT, SIGTERM and SIGHUP into one exception, so that cleaning up happens wherever they arrive.
 
 After the first one, further ones are ignored: cleaning up is what they ask for, and it is bounded.
 """
@@ -20,21 +20,46 @@ class Interrupted(BaseException):
         self.number = number
 
 
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Within it, the first of the signals raises `Interrupted` in the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+class Interruption:
+    """Raises `Interrupted` in the main thread at the first signal, but not within `shielded()`."""
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
+    def __init__(self) -> None:
+        self._is_shielded = False
+        self._pending: int | None = None
+
+    def arrive(self, number: int, frame: FrameType | None = None) -> None:
+        """The signal handler."""
         for each in SIGNALS:
             signal.signal(each, signal.SIG_IGN)
-        raise Interrupted(number)
+        if self._is_shielded:
+            self._pending = number
+        else:
+            raise Interrupted(number)
 
-    before = {each: signal.signal(each, interrupt) for each in SIGNALS}
+    @contextmanager
+    def shielded(self) -> Iterator[None]:
+        """For a short step that must be whole: what it makes has to be known to whoever cleans up."""
+        self._is_shielded = True
+        try:
+            yield
+        finally:
+            self._is_shielded = False
+        if self._pending is not None:
+            raise Interrupted(self._pending)
+
+
+@contextmanager
+def interruptible() -> Iterator[Interruption]:
+    """Within it, the first of the signals interrupts; at its end everything is as before."""
+    interruption = Interruption()
+    if threading.current_thread() is not threading.main_thread():
+        yield interruption
+        return
+    # Who starts us with a signal ignored (nohup, a shell's background job) means it.
+    heeded = [each for each in SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
+    before = {each: signal.signal(each, interruption.arrive) for each in heeded}
     try:
-        yield
+        yield interruption
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)

@@ -1,0 +1,156 @@
+"""The balancer of the lab: `trunkline run` as a child, with settings of one cluster, as anybody would run it.
+
+The lab gets no private way in: what the demo shows and the tests measure is the product's own command. Knows where
+the command keeps its files, and which HAProxy it shall take; nothing of what it decides.
+"""
+
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import psycopg
+import yaml
+
+from trunkline.errors import HAProxyError, LabError
+from trunkline.lab.binaries import Binary
+from trunkline.lab.cluster import Lab
+from trunkline.lab.patroni_config import SUPERUSER
+from trunkline.lab.processes import send, wait_gone, wait_until
+from trunkline.lab.procfs import ProcessId, descendants, working_under
+from trunkline.lab.record import write_private
+
+NAME = "balancer"
+RUN = (sys.executable, "-m", "trunkline", "run")
+START_TIMEOUT_S = 40.0
+STOP_TIMEOUT_S = 15.0
+LAST_WORDS = 12
+
+
+class Balancer:
+    """`trunkline run` in front of a lab, on 127.0.0.1:5000, 5001 and 7000 plus the lab's port offset."""
+
+    def __init__(self, lab: Lab, haproxy: Binary, command: Sequence[str] = RUN) -> None:
+        self.lab = lab
+        self.haproxy = haproxy
+        self._command = command
+        self.directory = lab.layout.balancer_dir
+        self.settings = lab.root / "trunkline.yml"
+
+    def __repr__(self) -> str:
+        return f"Balancer({self.directory}, HAProxy {self.haproxy}, pid={self.pid})"
+
+    @property
+    def pid(self) -> int | None:
+        """The supervisor, if it runs."""
+        process = self.lab.processes.alive(NAME)
+        return process.pid if process else None
+
+    @property
+    def haproxy_pid(self) -> int | None:
+        """HAProxy's master process, if it runs."""
+        try:
+            return int((self.directory / "haproxy.pid").read_text().split()[0])
+        except (OSError, ValueError, IndexError):
+            return None
+
+    @property
+    def config(self) -> Path:
+        """The configuration that HAProxy runs with."""
+        return self.directory / "haproxy.cfg"
+
+    @property
+    def admin_socket(self) -> Path:
+        """HAProxy's Runtime API."""
+        return self.directory / "admin.sock"
+
+    @property
+    def log(self) -> Path:
+        """What the supervisor and HAProxy say."""
+        return self.directory / "run.log"
+
+    def address(self, service: str) -> tuple[str, int]:
+        """Where clients connect: "primary", "replicas" or "stats"."""
+        return self.lab.layout.listen[service]
+
+    def conninfo(self, service: str = "primary", database: str = "postgres") -> str:
+        """libpq's connection string through the balancer, as the superuser."""
+        host, port = self.address(service)
+        password = self.lab.made.passwords.superuser
+        return f"host={host} port={port} dbname={database} user={SUPERUSER} password={password}"
+
+    def uri(self, service: str = "primary") -> str:
+        """The same as a URI, for people to paste."""
+        host, port = self.address(service)
+        return f"postgresql://{SUPERUSER}:{self.lab.made.passwords.superuser}@{host}:{port}/postgres"
+
+    def write_settings(self) -> None:
+        """The settings file, as short as a user's would be."""
+        binds = {service: {"bind": [f"{host}:{port}"]} for service, (host, port) in self.lab.layout.listen.items()}
+        stats = binds.pop("stats")
+        settings = {
+            "patroni": [place.api_url for place in self.lab.layout.members],
+            "services": binds,
+            "stats": stats,
+        }
+        write_private(self.settings, yaml.safe_dump(settings, sort_keys=False))
+
+    def start(self) -> None:
+        """Start `trunkline run`; back when the process runs, not yet when it listens."""
+        if self.pid is not None:
+            return
+        self.directory.mkdir(mode=0o700, exist_ok=True)
+        self.write_settings()
+        self.lab.processes.start(
+            NAME,
+            [*self._command, "--config", str(self.settings), "--dir", str(self.directory)],
+            directory=self.directory,
+            log=self.log,
+            environment={"TRUNKLINE_HAPROXY": str(self.haproxy.path)},
+        )
+
+    def wait_written(self, *, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Back when a write through the primary's port has succeeded."""
+
+        def has_written_or_died() -> bool:
+            return self.pid is None or self._can_write()
+
+        in_time = wait_until(has_written_or_died, timeout_s=timeout_s, poll_s=0.05)
+        if self.pid is None:
+            raise HAProxyError(f"the balancer ended at once: {self._last_words()}", hint=f"see {self.log}")
+        if not in_time:
+            host, port = self.address("primary")
+            raise LabError(f"no write through {host}:{port} in {timeout_s:.0f} s", hint=f"see {self.log}")
+
+    def processes(self) -> list[ProcessId]:
+        """The supervisor, HAProxy's master and workers, old ones of a reload included."""
+        supervisor = self.lab.processes.alive(NAME)
+        family = [supervisor] if supervisor else []
+        family += [stat.id for stat in descendants({process.pid for process in family})]
+        return list(dict.fromkeys(family + [s.id for s in working_under(self.directory, frozenset({"haproxy"}))]))
+
+    def stop(self) -> None:
+        """As an operator would: SIGTERM and a deadline; then by force. Nothing of it is left."""
+        supervisor = self.lab.processes.alive(NAME)
+        if supervisor is not None:
+            send([supervisor], signal.SIGTERM)
+            wait_gone([supervisor], timeout_s=STOP_TIMEOUT_S)
+        remaining = self.processes()
+        send(remaining, signal.SIGKILL)
+        if wait_gone(remaining, timeout_s=STOP_TIMEOUT_S) or self.processes():
+            raise LabError("the balancer does not end", hint=f"see {self.log}")
+
+    def _can_write(self) -> bool:
+        try:
+            with psycopg.connect(self.conninfo(), autocommit=True, connect_timeout=5) as connection:
+                connection.execute("create table if not exists trunkline_demo (at timestamptz not null default now())")
+                connection.execute("insert into trunkline_demo default values")
+        except psycopg.Error:
+            return False
+        return True
+
+    def _last_words(self) -> str:
+        try:
+            return " / ".join(self.log.read_text(errors="replace").strip().splitlines()[-LAST_WORDS:])
+        except OSError:
+            return "it said nothing"
