@@ -58,9 +58,9 @@ def _phase(member: MemberHealth) -> str:
         return "leads"
     if member.role == "uninitialized" and member.state == "stopped":
         return "waits for a leader"
-    match member.lists_as or member.state:
-        case "streaming":
-            return "streams"
+    if member.is_streaming:
+        return "streams"
+    match member.state:
         case "initializing new cluster" | "running custom bootstrap script":
             return "initialises the cluster"
         case "creating replica":

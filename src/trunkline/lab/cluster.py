@@ -19,7 +19,7 @@ from trunkline.errors import LabError
 from trunkline.lab import ending, record
 from trunkline.lab.api import Answer, ask
 from trunkline.lab.binaries import Binaries, find_binaries
-from trunkline.lab.directory import prepare_directory
+from trunkline.lab.directory import prepare_directory, require_usable
 from trunkline.lab.etcd import start_etcd
 from trunkline.lab.health import ClusterHealth, judge
 from trunkline.lab.layout import Layout, plan_layout
@@ -58,6 +58,7 @@ class Lab:
         root = root.absolute()
         layout = plan_layout(root, node_count=node_count, port_offset=port_offset)
         binaries = binaries or find_binaries()
+        require_usable(root)
         require_free(layout)
         made_directory = prepare_directory(root)
         passwords = Passwords(

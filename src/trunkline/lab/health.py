@@ -17,6 +17,7 @@ class MemberHealth:
     lag_bytes: int | None = None
     takes_writes: bool = False
     is_replaying: bool = False
+    is_streaming: bool = False
     lists_as: str = ""
 
 
@@ -39,8 +40,7 @@ class ClusterHealth:
         return tuple(
             m.name
             for m in self.members
-            if m.name != self.leader
-            and not (m.is_replaying and m.lists_as == "streaming" and m.timeline == timeline is not None)
+            if m.name != self.leader and not (m.is_replaying and m.is_streaming and m.timeline == timeline is not None)
         )
 
     @property
@@ -74,6 +74,7 @@ def _member(name: str, answer: Answer, row: Mapping[str, object]) -> MemberHealt
         lag_bytes=_number(row.get("lag")),
         takes_writes="location" in location and listed_role in ("leader", "master", "primary", "standby_leader"),
         is_replaying="replayed_location" in location,
+        is_streaming=body.get("replication_state") == "streaming",
         lists_as=str(row.get("state", "")),
     )
 

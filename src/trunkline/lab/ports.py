@@ -7,6 +7,8 @@ from trunkline.errors import LabError
 from trunkline.lab.layout import MAX_PORT_OFFSET, Layout, plan_layout
 
 STEP = 1000
+# How many taken ports are named before it gets tiresome.
+NAMED = 4
 
 
 def is_free(host: str, port: int) -> bool:
@@ -32,7 +34,8 @@ def require_free(layout: Layout) -> None:
     occupied = taken(layout.all_ports)
     if not occupied:
         return
-    names = ", ".join(f"{host}:{port}" for host, port in occupied)
+    names = ", ".join(f"{host}:{port}" for host, port in occupied[:NAMED])
+    names += f" and {len(occupied) - NAMED} more" if len(occupied) > NAMED else ""
     raise LabError(
         f"port {names} is taken" if len(occupied) == 1 else f"these ports are taken: {names}",
         hint=f"stop who listens there (see: ss -ltnp), or move all of the lab's: --port-offset {free_offset(layout)}",
