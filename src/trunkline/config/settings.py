@@ -7,6 +7,7 @@ from is in `load`. A unit stands in the name of each number that has one (`_s`, 
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic.config import JsonDict
 
 from trunkline.config.values import (
     MAX_PORT,
@@ -36,7 +37,7 @@ DAY_S = 86_400
 
 def setting(default: object, about: str, *, unit: str = "", **bounds: Any) -> Any:
     """A field with its help and unit; `bounds` are pydantic's (ge, le, min_length, ...)."""
-    extra = {UNIT: unit} if unit else None
+    extra: JsonDict | None = {UNIT: unit} if unit else None
     return Field(default=default, description=about, json_schema_extra=extra, **bounds)
 
 
@@ -212,7 +213,12 @@ class ClusterSettings(Section):
     balancers: Integer = setting(
         1, "How many HAProxies share the connections of PostgreSQL (`max_connections`).", ge=1, le=100
     )
-    server_maxconn: SessionsOrAutoOrOff = setting(CheckSettings(), "How HAProxy asks each member whether it may serve.")
+    server_maxconn: SessionsOrAutoOrOff = setting(
+        "auto",
+        'Sessions that one server takes at once; more wait in a queue. "auto": `max_connections` less the reserved '
+        'ones, divided by `balancers` (with `postgres_port`: no limit). "off": no limit.',
+    )
+    checks: CheckSettings = setting(CheckSettings(), "How HAProxy asks each member whether it may serve.")
     hold: HoldSettings = setting(HoldSettings(), "What new connections do while nobody can serve them.")
 
 

@@ -91,9 +91,7 @@ def _bind_address(text: str) -> str:
     try:
         return str(ip_address(text))
     except ValueError:
-        raise WrongValueError(
-            BIND_FORMS, "host names are not taken here: the address must be one of this host"
-        ) from None
+        raise WrongValueError(BIND_FORMS, "one of this host's addresses, no name") from None
 
 
 def parse_port(written: str) -> int:
@@ -281,9 +279,7 @@ def _plain_path(path: Path) -> Path:
 
 def _socket_path(path: Path) -> Path:
     if len(str(path).encode("utf-8", "replace")) > MAX_SOCKET_PATH:
-        raise WrongValueError(
-            f"a path of at most {MAX_SOCKET_PATH} bytes", "the kernel takes no longer one for a socket"
-        )
+        raise WrongValueError(f"a path of at most {MAX_SOCKET_PATH} bytes", "no kernel takes a longer one")
     return path
 
 
