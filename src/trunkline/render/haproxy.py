@@ -94,6 +94,11 @@ def hold_socket(service: Service) -> str:
     return f"{service.proxy}-{bind.address}-{bind.port}"
 
 
+def bell_socket(services: tuple[Service, ...]) -> str:
+    """The abstract socket of the bell that wakes waiting clients, one for each HAProxy."""
+    return f"hold_bell-{hold_socket(services[0])}" if services else "hold_bell"
+
+
 def _has_secrets(balancer: Balancer) -> bool:
     has_password = balancer.stats is not None and balancer.stats.password is not None
     return has_password or any(service.authorization for service in balancer.services)
@@ -110,6 +115,7 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         api=api,
+        bell_socket=bell_socket,
         check_tls=check_tls,
         duration=duration,
         hold_socket=hold_socket,

@@ -1,7 +1,7 @@
 -- Trunkline's part inside HAProxy: it parks clients while nobody can serve them, refuses in PostgreSQL's own
 -- words, and passes cancel requests on. It sees a client's first bytes at most, never a session's traffic.
 --
---   tcp-request content lua.hold PROXY one|any FALLBACK|- TIMEOUT_MS UNREACHED_MS MAX_HELD "WHY REFUSED"
+--   tcp-request content lua.hold PROXY one|any FALLBACK|- TIMEOUT_MS UNREACHED_MS MAX_HELD BELL "WHY REFUSED"
 --   tcp-request content use-service lua.refuse if { var(txn.refused) -m found }
 --   tcp-request content use-service lua.cancel if { <the first 8 bytes are a CancelRequest's> }
 --   echo "trunkline held" | socat stdio ADMIN_SOCKET         one line a proxy: its name, clients parked there
@@ -13,15 +13,17 @@
 
 local FRESH_MS = 5             -- how long one look at a backend serves all who ask
 local POLL_MIN_MS, POLL_MAX_MS = 10, 100
+local HEARTBEAT_MS = 250       -- how long a change may go unnoticed that is none of a server's health
 local SWEEP_MS = 1000
 local CANCEL_TIMEOUT_S = 1
+local BELL_TIMEOUT_S = 2
 local CANNOT_CONNECT_NOW = "57P03"
 local SSL_REQUEST, GSSENC_REQUEST = 80877103, 80877104
 
 local parked = {}              -- proxy -> { count = n, seen = { [ticket] = ms of its last sign of life } }
 local looks = {}               -- proxy -> { at = ms, active = servers that take new sessions }
 local stopping = { at = 0, yes = false }
-local tickets = 0
+local tickets, bells = 0, 0
 
 local function now_ms()
   local now = core.now()
@@ -41,18 +43,20 @@ local function active(proxy)
   return look.active
 end
 
--- Whether every member was asked at least once, and whether any member's API was reached when last asked.
+-- Whether some member was not asked yet, and whether none of those that were asked could be reached.
 local function verdicts(proxy)
-  local judged, reached = true, false
+  local is_judged, is_reached, is_failed = true, false, false
   for _, server in pairs(core.backends[proxy].servers) do
     local status = (server:get_stats().check_status or ""):gsub("^%* ", "")
     if status == "INI" or status == "UNK" then
-      judged = false
-    elseif status ~= "" and not status:match("^L4") and status ~= "SOCKERR" then
-      reached = true
+      is_judged = false
+    elseif status:match("^L4") or status == "SOCKERR" then
+      is_failed = true
+    elseif status ~= "" then
+      is_reached = true
     end
   end
-  return judged, reached
+  return is_judged, is_failed and not is_reached
 end
 
 -- A worker that a reload left behind is no longer told how its servers are.
@@ -96,40 +100,75 @@ local function decide(hold, waited_ms)
   local count = active(hold.proxy)
   if count == 1 or (count > 1 and hold.admits == "any") then return "serve" end
   if hold.fallback then
-    local judged = verdicts(hold.proxy)
-    if judged and active(hold.fallback) == 1 then return "fallback" end
+    if verdicts(hold.proxy) and active(hold.fallback) == 1 then return "fallback" end
   end
   -- With no server left the backup leads on to the worker that took over.
   if count == 0 and is_left_behind() then return "serve" end
   local is_expired, is_late = waited_ms >= hold.timeout_ms, waited_ms >= hold.unreached_ms
   if is_expired or is_late then
-    local judged, reached = verdicts(hold.proxy)
-    if judged and not reached and is_late then return "unreached" end
-    if is_expired and (judged or is_late) then return "expired" end
+    local is_judged, is_unreached = verdicts(hold.proxy)
+    if is_late and is_judged and is_unreached then return "unreached" end
+    if is_expired and (is_judged or is_late) then return "expired" end
   end
   return "wait"
+end
+
+-- A line for each change of the servers that anybody waits for, and one each HEARTBEAT_MS.
+local function ring(applet)
+  local known, rung = {}, now_ms()
+  bells = bells + 1
+  while true do
+    core.msleep(poll_ms(bells))
+    local is_due = now_ms() - rung >= HEARTBEAT_MS
+    for proxy in pairs(looks) do
+      local count = active(proxy)
+      is_due = is_due or known[proxy] ~= count
+      known[proxy] = count
+    end
+    if is_due then
+      applet:send("\n")
+      rung = now_ms()
+    end
+  end
+end
+
+core.register_service("bell", "tcp", ring)
+
+-- Wait for the bell. An action that sleeps by the clock can lose its wake-up: when HAProxy was busy for longer than
+-- the sleep, the expired timer is dropped, and the client would wait on. What comes in on a socket is never lost.
+local function wait(socket, address)
+  local line = socket and socket:receive("*l")
+  if line then return socket end
+  if socket then socket:close() end
+  socket = core.tcp()
+  socket:settimeout(BELL_TIMEOUT_S)
+  if socket:connect(address) then return socket end
+  socket:close()
+  core.msleep(POLL_MAX_MS)
 end
 
 -- Park a client until something is decided about it; "gone" when it left meanwhile.
 local function park(txn, hold)
   local lot = parked_at(hold.proxy)
+  sweep(lot, now_ms())
   if lot.count >= hold.max_held then return "full" end
   tickets = tickets + 1
-  local ticket, since, verdict = tickets, now_ms(), "wait"
+  local ticket, since, verdict, bell = tickets, now_ms(), "wait", nil
   lot.count, lot.seen[ticket] = lot.count + 1, since
   while verdict == "wait" do
-    core.msleep(poll_ms(lot.count))
+    bell = wait(bell, hold.bell)
     local now = now_ms()
     lot.seen[ticket] = now
     sweep(lot, now)
     verdict = txn.req:may_recv() and decide(hold, now - since) or "gone"
   end
+  if bell then bell:close() end
   lot.count, lot.seen[ticket] = lot.count - 1, nil
   txn:set_var("txn.held_ms", math.floor(now_ms() - since))
   return verdict
 end
 
-local function hold_client(txn, proxy, admits, fallback, timeout_ms, unreached_ms, max_held, refusal)
+local function hold_client(txn, proxy, admits, fallback, timeout_ms, unreached_ms, max_held, bell, refusal)
   local hold = {
     proxy = proxy,
     admits = admits,
@@ -137,6 +176,7 @@ local function hold_client(txn, proxy, admits, fallback, timeout_ms, unreached_m
     timeout_ms = tonumber(timeout_ms),
     unreached_ms = tonumber(unreached_ms),
     max_held = tonumber(max_held),
+    bell = bell,
   }
   local verdict = decide(hold, 0)
   if verdict == "wait" then verdict = park(txn, hold) end
@@ -154,7 +194,7 @@ local function hold_client(txn, proxy, admits, fallback, timeout_ms, unreached_m
   end
 end
 
-core.register_action("hold", { "tcp-req" }, hold_client, 7)
+core.register_action("hold", { "tcp-req" }, hold_client, 8)
 
 -- The answer to a client that cannot be served: a PostgreSQL error, on which clients with several hosts go on to
 -- the next one; an accepted and closed connection would end their search.
