@@ -27,7 +27,7 @@ from trunkline.lab.member import Member
 from trunkline.lab.patroni_config import REST_USER, Passwords, dynamic_config, member_config, patronictl_config
 from trunkline.lab.ports import require_free
 from trunkline.lab.processes import ProcessTable, wait_until
-from trunkline.lab.unprivileged import find_disguise, hand_over
+from trunkline.lab.unprivileged import Disguise, find_disguise, hand_over
 
 HEALTHY_TIMEOUT_S = 90.0
 SWITCHOVER_TIMEOUT_S = 60.0
@@ -37,12 +37,12 @@ POLL_S = 0.1
 class Lab:
     """etcd and its members. Make one with `Lab.create(...)`, find a running one with `Lab.attach(...)`."""
 
-    def __init__(self, root: Path, made: record.Record) -> None:
+    def __init__(self, root: Path, made: record.Record, disguise: Disguise | None = None) -> None:
         self.root = root
         self.made = made
         self.layout: Layout = plan_layout(root, node_count=made.node_count, port_offset=made.port_offset)
         self.processes = ProcessTable(root / ending.TABLE)
-        self.disguise = find_disguise()
+        self.disguise = disguise or find_disguise()
         self.members: dict[str, Member] = {
             place.name: Member(place, made.passwords, self.processes, self.disguise) for place in self.layout.members
         }
@@ -58,26 +58,23 @@ class Lab:
         root = root.absolute()
         layout = plan_layout(root, node_count=node_count, port_offset=port_offset)
         binaries = binaries or find_binaries()
+        disguise = find_disguise()
         require_usable(root)
         require_free(layout)
-        made_directory = prepare_directory(root)
-        passwords = Passwords(
-            superuser=secrets.token_urlsafe(18),
-            replication=secrets.token_urlsafe(18),
-            rest_api=secrets.token_urlsafe(18),
+        made = record.Record(
+            node_count=node_count,
+            port_offset=port_offset,
+            made_directory=prepare_directory(root),
+            passwords=_new_passwords(),
+            binaries=binaries,
         )
-        lab = cls(
-            root,
-            record.Record(
-                node_count=node_count,
-                port_offset=port_offset,
-                made_directory=made_directory,
-                passwords=passwords,
-                binaries=binaries,
-            ),
-        )
-        record.save(root, lab.made)
-        lab._write_configuration()
+        try:
+            lab = cls(root, made, disguise)
+            record.save(root, made)
+            lab._write_configuration()
+        except BaseException:
+            ending.remove_files(root, keep_directory=not made.made_directory)
+            raise
         return lab
 
     @classmethod
@@ -275,4 +272,12 @@ class Lab:
     @property
     def patronictl(self) -> list[str]:
         """The command that runs patronictl on this lab, from anywhere."""
-        return [str(Path(sys.executable).parent / "patronictl"), "-c", str(self.root / "patronictl.yml")]
+        script = Path(sys.executable).parent / "patronictl"
+        command = [str(script)] if script.exists() else [sys.executable, "-c", "from patroni.ctl import ctl; ctl()"]
+        return [*command, "-c", str(self.root / "patronictl.yml")]
+
+
+def _new_passwords() -> Passwords:
+    """Random ones, without characters that would need quoting in a URI or a connection string."""
+    superuser, replication, rest_api = (secrets.token_urlsafe(18) for _ in range(3))
+    return Passwords(superuser=superuser, replication=replication, rest_api=rest_api)

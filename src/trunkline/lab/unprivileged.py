@@ -9,8 +9,11 @@ import os
 import pwd
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from trunkline.errors import LabError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +35,23 @@ def find_disguise() -> Disguise:
     prefix = (unshare or "unshare", "--user", f"--map-user={user}", f"--map-group={user}", "--")
     if unshare and _works([*prefix, "true"]):
         return Disguise(prefix=prefix, words="root in a user namespace")
+    if not _works([sys.executable, "-c", "import patroni"], user=user):
+        raise LabError(
+            "PostgreSQL does not run as root, user namespaces are not allowed here, and other users may not "
+            f"run {sys.executable}",
+            hint="run this as an ordinary user",
+        )
     return Disguise(user=user, words=f"user {user}, as user namespaces are not allowed here")
 
 
 def hand_over(directory: Path, disguise: Disguise) -> None:
-    """Give a member's directory to the user that its processes run as, if that is another one than ours."""
+    """Give a member's directory to the user that its processes run as, if that is another one than ours.
+
+    That user may pass through the directories above, but sees nothing in them.
+    """
     if disguise.user is not None:
+        for above in (directory.parent, directory.parent.parent):
+            above.chmod(0o711)
         for path in (directory, *directory.rglob("*")):
             os.chown(path, disguise.user, disguise.user)
 
@@ -49,8 +63,12 @@ def _ordinary_user() -> int:
         return next((entry.pw_uid for entry in pwd.getpwall() if entry.pw_uid > 0), 65534)
 
 
-def _works(command: list[str]) -> bool:
+def _works(command: list[str], user: int | None = None) -> bool:
+    groups: list[int] | None = None if user is None else []
     try:
-        return subprocess.run(command, capture_output=True, timeout=10, check=False).returncode == 0
+        answer = subprocess.run(
+            command, capture_output=True, timeout=20, check=False, cwd="/", user=user, group=user, extra_groups=groups
+        )
     except (OSError, subprocess.TimeoutExpired):
         return False
+    return answer.returncode == 0
