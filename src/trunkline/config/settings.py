@@ -6,21 +6,19 @@ from is in `load`. A unit stands in the name of each number that has one (`_s`, 
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
+from trunkline.config.addresses import MAX_PORT, ApiUrls, Bind, BindAddresses, HostName
 from trunkline.config.values import (
-    MAX_PORT,
-    ApiUrl,
-    Bind,
-    BindAddress,
-    HostName,
+    ApiUser,
     Integer,
     Line,
     Login,
     LogTarget,
     PlainPath,
     Seconds,
+    Secret,
     SessionsOrAuto,
     SessionsOrAutoOrOff,
     Size,
@@ -67,10 +65,10 @@ class ApiSettings(Section):
     server_name: HostName | None = setting(
         None, "The name that is asked for in TLS (SNI), where certificates carry names instead of addresses."
     )
-    username: Line | None = setting(
+    username: ApiUser | None = setting(
         None, "User for Patroni's unsafe endpoints, such as a switchover (`restapi.authentication`)."
     )
-    password: SecretStr | None = setting(None, "The password of that user.")
+    password: Secret | None = setting(None, "The password of that user.")
     authenticate_checks: bool = setting(
         False,
         "Whether reading is authenticated, too. Patroni never asks for it; a proxy in front of its API may. "
@@ -82,13 +80,13 @@ class ApiSettings(Section):
 class ServiceSettings(Section):
     """A port, and whom it leads to."""
 
-    bind: tuple[BindAddress, ...] = _binds("*", 5000, "Where clients connect; several are possible.")
+    bind: BindAddresses = _binds("*", 5000, "Where clients connect; several are possible.")
 
 
 class ReplicaServiceSettings(ServiceSettings):
     """A read-only port. Members with the tag `noloadbalance` never serve it."""
 
-    bind: tuple[BindAddress, ...] = _binds("*", 5001, "Where clients connect; several are possible.")
+    bind: BindAddresses = _binds("*", 5001, "Where clients connect; several are possible.")
     lag_limit: Size | None = setting(
         None,
         'A replica that is further behind gets no new sessions and keeps those it has: "16MB" or a number of bytes. '
@@ -109,7 +107,7 @@ class ReplicaServiceSettings(ServiceSettings):
 class SyncReplicaServiceSettings(ReplicaServiceSettings):
     """A read-only port for synchronous replicas alone."""
 
-    bind: tuple[BindAddress, ...] = _binds("*", 5002, "Where clients connect; several are possible.")
+    bind: BindAddresses = _binds("*", 5002, "Where clients connect; several are possible.")
     fallback_to_primary: Literal[False] = setting(
         False, "Always off: who asks for this port wants these replicas only."
     )
@@ -118,7 +116,7 @@ class SyncReplicaServiceSettings(ReplicaServiceSettings):
 class AsyncReplicaServiceSettings(ReplicaServiceSettings):
     """A read-only port for asynchronous replicas alone."""
 
-    bind: tuple[BindAddress, ...] = _binds("*", 5003, "Where clients connect; several are possible.")
+    bind: BindAddresses = _binds("*", 5003, "Where clients connect; several are possible.")
     fallback_to_primary: Literal[False] = setting(
         False, "Always off: who asks for this port wants these replicas only."
     )
@@ -193,7 +191,7 @@ class ClusterSettings(Section):
         "With it, members of another cluster are refused.",
         max_length=128,
     )
-    patroni: tuple[ApiUrl, ...] = setting(
+    patroni: ApiUrls = setting(
         (),
         "REST APIs to learn the cluster from. One is enough, more survive its absence at our start. "
         "Without it: the Patroni on this host, found through its configuration.",
@@ -256,11 +254,11 @@ class StatsSettings(Section):
     """HAProxy's own page (`/stats`) and its metrics (`/metrics`)."""
 
     enabled: bool = setting(True, "Whether there is such a port.")
-    bind: tuple[BindAddress, ...] = _binds(
+    bind: BindAddresses = _binds(
         "127.0.0.1", 7000, "Where it listens. On every address at once (`*:7000`) it needs user and password."
     )
     user: Login | None = setting(None, "The user that may read it. Without it: everybody who reaches the port.")
-    password: SecretStr | None = setting(None, "The password of that user.")
+    password: Secret | None = setting(None, "The password of that user.")
     refresh_s: Integer = setting(5, "How often a browser loads the page anew.", unit="s", ge=1, le=3600)
 
 

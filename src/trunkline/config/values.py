@@ -1,28 +1,27 @@
-"""The values that settings are made of, beyond numbers and text: addresses, sizes, URLs, names.
+"""The values that settings are made of, beyond plain numbers: text, sizes, counts of sessions, paths.
 
 Owns what people may write and what becomes of it; a value that cannot be used is a `WrongValueError`, which says what
 would be. Knows no file and no path in one. Everything here may end up in HAProxy's configuration, so nothing that
-could end a line or a word there gets through.
+could end a line or a word there gets through. Addresses and URLs are in `addresses`.
 """
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, PlainValidator, SecretStr, WithJsonSchema
 
-PATRONI_PORT = 8008
-"""Patroni's own default for its REST API."""
-
-MAX_PORT = 65535
 MAX_SOCKET_PATH = 96
 """Bytes: the kernel takes 107, and HAProxy binds the path with ".<pid>.tmp" behind it first."""
 
-WILDCARDS = {"*", "0.0.0.0", "::"}
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What may be written for a value, in words; stands in the type's annotation."""
+
+    words: str
 
 
 class WrongValueError(ValueError):
@@ -34,155 +33,7 @@ class WrongValueError(ValueError):
         self.hint = hint
 
 
-@dataclass(frozen=True, slots=True)
-class Bind:
-    """Where HAProxy listens. `address` is a literal; "*" is every IPv4 address, "::" every address of both families."""
-
-    address: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
-
-    @property
-    def is_wildcard(self) -> bool:
-        """Whether every address of the host is meant."""
-        return self.address in WILDCARDS
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this host reaches it."""
-        return not self.is_wildcard and ip_address(self.address).is_loopback
-
-    def overlaps(self, other: "Bind") -> bool:
-        """Whether the kernel would refuse to let both listen."""
-        return self.port == other.port and (self._covers(other) or other._covers(self))
-
-    def _covers(self, other: "Bind") -> bool:
-        if self.address == "::" or self.address == other.address:
-            return True
-        return self.is_wildcard and (other.is_wildcard or ":" not in other.address)
-
-
-BIND_FORMS = (
-    'an address with a port: "*:5000" (every IPv4 address), "[::]:5000" (every address), "10.0.0.5:5000" or 5000'
-)
-
-
-def parse_bind(written: object) -> Bind:
-    """`address:port`, `[v6]:port`, `*:port`, `:port` or the port alone."""
-    if isinstance(written, Bind):
-        return written
-    if isinstance(written, bool) or not isinstance(written, str | int):
-        raise WrongValueError(BIND_FORMS)
-    address, _, port = str(written).strip().rpartition(":")
-    if address.count(":") and not (address.startswith("[") and address.endswith("]")):
-        raise WrongValueError(BIND_FORMS, "an IPv6 address stands in brackets")
-    return Bind(address=_bind_address(address.removeprefix("[").removesuffix("]")), port=parse_port(port))
-
-
-def _bind_address(text: str) -> str:
-    if text in ("", "*"):
-        return "*"
-    if text == "localhost":
-        raise WrongValueError(BIND_FORMS, "write 127.0.0.1")
-    if "%" in text:
-        raise WrongValueError(BIND_FORMS, "HAProxy takes no zone in an address")
-    try:
-        return str(ip_address(text))
-    except ValueError:
-        raise WrongValueError(BIND_FORMS, "one of this host's addresses, no name") from None
-
-
-def parse_port(written: str) -> int:
-    """A TCP port in decimal."""
-    if not re.fullmatch(r"[0-9]{1,5}", written) or not 1 <= int(written) <= MAX_PORT:
-        raise WrongValueError(BIND_FORMS, f"a port is a number from 1 to {MAX_PORT}")
-    return int(written)
-
-
-BindAddress = Annotated[
-    Bind,
-    PlainValidator(parse_bind),
-    PlainSerializer(str, return_type=str),
-    WithJsonSchema({"type": ["string", "integer"], "description": BIND_FORMS, "examples": ["*:5000", "[::1]:5000"]}),
-]
-
-URL_FORMS = 'the REST API of a member, such as "http://10.0.0.11:8008"'
-
-
-def parse_api_url(written: object) -> str:
-    """A Patroni REST API as `scheme://host:port`; scheme http and port 8008 may be left out, like Patroni's path."""
-    if not isinstance(written, str):
-        raise WrongValueError(URL_FORMS)
-    text = written.strip()
-    if text.count(":") > 1 and "//" not in text and "[" not in text:
-        text = f"[{text}]"
-    try:
-        parts = urlsplit(text if "//" in text else f"http://{text}")
-        host, port = parts.hostname or "", parts.port or PATRONI_PORT
-    except ValueError:
-        raise WrongValueError(URL_FORMS, "the host or the port in it cannot be read") from None
-    if parts.scheme not in ("http", "https"):
-        raise WrongValueError(URL_FORMS, "the scheme is http or https")
-    if "@" in parts.netloc:
-        raise WrongValueError(URL_FORMS, "user and password stand in api.username and api.password")
-    if parts.path.rstrip("/") not in ("", "/patroni") or parts.query or parts.fragment:
-        raise WrongValueError(URL_FORMS, "nothing stands behind the port")
-    return f"{parts.scheme}://{_host(host)}:{port}"
-
-
-def _host(text: str) -> str:
-    try:
-        address = ip_address(text)
-    except ValueError:
-        if len(text) <= 253 and re.fullmatch(HOST_NAME, text):
-            return text
-        raise WrongValueError(URL_FORMS, "the host is a name or an address, an IPv6 address in brackets") from None
-    return f"[{address}]" if address.version == 6 else str(address)
-
-
-HOST_NAME = r"(?=.*[A-Za-z])[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?"
-
-ApiUrl = Annotated[
-    str,
-    BeforeValidator(parse_api_url),
-    WithJsonSchema({"type": "string", "description": URL_FORMS, "examples": ["http://10.0.0.11:8008"]}),
-]
-
-SIZE_UNITS = {"": 1, "B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
-"""As Patroni and PostgreSQL read them: powers of 1024."""
-
-SIZE_FORMS = 'a size such as "16MB" (kB, MB, GB, TB) or a number of bytes'
-MAX_SIZE = 2**63 - 1
-
-
-def parse_size(written: object) -> int:
-    """Bytes, from `16MB` or a number."""
-    if isinstance(written, bool) or not isinstance(written, str | int):
-        raise WrongValueError(SIZE_FORMS)
-    match = re.fullmatch(r"([0-9]{1,19})\s*([A-Za-z]*)", written.strip()) if isinstance(written, str) else None
-    if match and match[2].upper() in SIZE_UNITS:
-        size = int(match[1]) * SIZE_UNITS[match[2].upper()]
-    elif isinstance(written, int):
-        size = written
-    else:
-        raise WrongValueError(SIZE_FORMS)
-    if not 0 <= size <= MAX_SIZE:
-        raise WrongValueError(SIZE_FORMS, "neither below zero nor beyond what PostgreSQL counts")
-    return size
-
-
-def _written_size(written: object) -> str | int:
-    parse_size(written)
-    return written if isinstance(written, int) else str(written).strip()
-
-
-Size = Annotated[
-    str | int,
-    PlainValidator(_written_size),
-    WithJsonSchema({"type": ["string", "integer"], "description": SIZE_FORMS, "examples": ["16MB", 1048576]}),
-]
+# Numbers
 
 
 def _not_boolean(value: object) -> object:
@@ -195,23 +46,53 @@ def _not_boolean(value: object) -> object:
 Integer = Annotated[int, BeforeValidator(_not_boolean)]
 Seconds = Annotated[float, BeforeValidator(_not_boolean)]
 
+SIZE_UNITS = {"": 1, "B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
+"""As Patroni and PostgreSQL read them: powers of 1024."""
+
+SIZE_FORMS = 'a size such as "16MB" (kB, MB, GB, TB) or a number of bytes'
+MAX_SIZE = 2**63 - 1
+
+
+def parse_size(written: object) -> int:
+    """Bytes, from `16MB` or a number."""
+    match = re.fullmatch(r"([0-9]{1,19})\s*([A-Za-z]*)", str(written).strip())
+    if isinstance(written, bool) or not isinstance(written, str | int) or not match:
+        raise WrongValueError(SIZE_FORMS)
+    unit = SIZE_UNITS.get(match[2].upper())
+    if unit is None or int(match[1]) * unit > MAX_SIZE:
+        raise WrongValueError(SIZE_FORMS)
+    return int(match[1]) * unit
+
+
+def _written_size(written: object) -> str | int:
+    parse_size(written)
+    return written if isinstance(written, int) else str(written).strip()
+
+
+Size = Annotated[
+    str | int,
+    PlainValidator(_written_size),
+    Allowed(SIZE_FORMS),
+    WithJsonSchema({"type": ["string", "integer"], "examples": ["16MB", 1048576]}),
+]
 
 MAX_SESSIONS = 1_000_000
+A_COUNT = f"a whole number from 1 to {MAX_SESSIONS}"
 
 
-def sessions_or(*words: str) -> Callable[[object], int | str]:
-    """Check a number of sessions, or one of some words; a bare `off`, which YAML reads as false, is the word."""
-    allowed = f"a number from 1 to {MAX_SESSIONS}, " + " or ".join(f'"{word}"' for word in words)
+def _sessions_or(*words: str) -> Callable[[object], int | str]:
+    """A number of sessions, or one of some words; a bare `off`, which YAML reads as false, is the word."""
+    allowed = ", ".join([A_COUNT, *words])
 
     def check(written: object) -> int | str:
-        text = "off" if written is False else str(written).strip() if isinstance(written, str) else written
-        if isinstance(text, str) and text in words:
-            return text
-        if isinstance(text, str) and re.fullmatch(r"[0-9]{1,18}", text):
-            text = int(text)
-        if isinstance(text, bool) or not isinstance(text, int) or not 1 <= text <= MAX_SESSIONS:
+        value = "off" if written is False else written
+        if isinstance(value, str) and value.strip() in words:
+            return value.strip()
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value.strip()):
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_SESSIONS:
             raise WrongValueError(allowed)
-        return text
+        return value
 
     return check
 
@@ -221,33 +102,49 @@ def _sessions_schema(*words: str) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [number, {"enum": list(words)}]})
 
 
-SessionsOrAuto = Annotated[int | Literal["auto"], PlainValidator(sessions_or("auto")), _sessions_schema("auto")]
+SessionsOrAuto = Annotated[
+    int | Literal["auto"], PlainValidator(_sessions_or("auto")), Allowed(f"{A_COUNT}, auto"), _sessions_schema("auto")
+]
 SessionsOrAutoOrOff = Annotated[
-    int | Literal["auto", "off"], PlainValidator(sessions_or("auto", "off")), _sessions_schema("auto", "off")
+    int | Literal["auto", "off"],
+    PlainValidator(_sessions_or("auto", "off")),
+    Allowed(f"{A_COUNT}, auto, off"),
+    _sessions_schema("auto", "off"),
 ]
 
 
-def _tag_value(written: object) -> bool | int | str:
-    if isinstance(written, bool | int):
-        return written
-    if isinstance(written, str):
-        return _printable(written)
-    raise WrongValueError("what the tag is in patroni.yml: text, a whole number, true or false")
+# Text
 
 
-TagValue = Annotated[
-    bool | int | str, PlainValidator(_tag_value), WithJsonSchema({"type": ["string", "integer", "boolean"]})
-]
+def _text(written: object) -> object:
+    """A whole number is the text that it was written as; YAML has made something else of 1.10 and of `on`."""
+    if isinstance(written, bool | float):
+        raise WrongValueError("text", "put it in quotes")
+    return str(written) if isinstance(written, int) else written
 
 
 def _printable(text: str) -> str:
     if not text or not text.isprintable() or text != text.strip():
-        raise WrongValueError("printable text in one line, without blanks at its ends")
+        raise WrongValueError(ONE_LINE)
     return text
 
 
-Line = Annotated[str, AfterValidator(_printable)]
+ONE_LINE = "printable text in one line, without blanks at its ends"
+
+Line = Annotated[str, BeforeValidator(_text), AfterValidator(_printable), Allowed(ONE_LINE)]
 """Text that may stand in a comment or between quotes of HAProxy's configuration."""
+
+
+def _secret(secret: SecretStr) -> SecretStr:
+    if not 1 <= len(secret.get_secret_value()) <= MAX_SECRET or not secret.get_secret_value().isprintable():
+        raise WrongValueError(A_SECRET)
+    return secret
+
+
+MAX_SECRET = 256
+A_SECRET = f"1 to {MAX_SECRET} printable characters"
+
+Secret = Annotated[SecretStr, BeforeValidator(_text), AfterValidator(_secret), Allowed(A_SECRET)]
 
 
 def word(pattern: str, allowed: str) -> Any:
@@ -261,27 +158,53 @@ def word(pattern: str, allowed: str) -> Any:
     return AfterValidator(check)
 
 
-UserName = Annotated[str, word(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}", "a user or group name of this host")]
-HostName = Annotated[str, word(HOST_NAME, "a host name")]
+A_USER = "the name of a user or group on this host"
+A_LOGIN = "at most 64 of letters, digits and _ . @ -"
+A_LOG = "stdout, stderr, the path of a socket such as /dev/log, or host:port"
+AN_API_USER = "printable text without a colon"
+A_TAG = "the tag's name in patroni.yml: letters, digits and _ . -"
+
+UserName = Annotated[str, BeforeValidator(_text), word(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}", A_USER), Allowed(A_USER)]
+Login = Annotated[str, BeforeValidator(_text), word(r"[A-Za-z0-9_.@-]{1,64}", A_LOGIN), Allowed(A_LOGIN)]
+ApiUser = Annotated[Line, word(r"[^:]{1,64}", AN_API_USER), Allowed(AN_API_USER)]
 LogTarget = Annotated[
-    str,
-    word(r"stdout|stderr|/[A-Za-z0-9_./@:+-]{1,90}|[A-Za-z0-9_.:\[\]-]{1,253}", '"stdout", "/dev/log" or "host:514"'),
+    str, word(r"stdout|stderr|/[A-Za-z0-9_./@:+-]{1,90}|[A-Za-z0-9.:\[\]-]{1,253}", A_LOG), Allowed(A_LOG)
 ]
-Login = Annotated[str, word(r"[A-Za-z0-9_.@-]{1,64}", "letters, digits and _ . @ -, at most 64")]
-TagName = Annotated[str, word(r"[A-Za-z0-9_.-]{1,64}", "a tag's name as in patroni.yml: letters, digits and _ . -")]
+TagName = Annotated[str, word(r"[A-Za-z0-9_.-]{1,64}", A_TAG), Allowed(A_TAG)]
+
+
+def _tag_value(written: object) -> bool | int | str:
+    if isinstance(written, bool | int):
+        return written
+    if isinstance(written, str):
+        return _printable(written)
+    raise WrongValueError("what the tag is in patroni.yml: text, a whole number, true or false")
+
+
+TagValue = Annotated[
+    bool | int | str,
+    PlainValidator(_tag_value),
+    Allowed("text, a whole number, true or false"),
+    WithJsonSchema({"type": ["string", "integer", "boolean"]}),
+]
+
+
+# Paths
 
 
 def _plain_path(path: Path) -> Path:
-    if not re.fullmatch(r"[^\s\"'\\#$\x00-\x1f\x7f]+", str(path)):
-        raise WrongValueError("a path without blanks, quotes, backslashes, # and $", "HAProxy would misread it")
+    if not re.fullmatch(r"[^\s\"'\\#$\x00-\x1f\x7f\ud800-\udfff]+", str(path)):
+        raise WrongValueError(A_PATH, "HAProxy would misread it")
     return path
 
 
 def _socket_path(path: Path) -> Path:
-    if len(str(path).encode("utf-8", "replace")) > MAX_SOCKET_PATH:
+    if len(str(path).encode()) > MAX_SOCKET_PATH:
         raise WrongValueError(f"a path of at most {MAX_SOCKET_PATH} bytes", "no kernel takes a longer one")
     return path
 
 
-PlainPath = Annotated[Path, AfterValidator(_plain_path)]
-SocketPath = Annotated[Path, AfterValidator(_plain_path), AfterValidator(_socket_path)]
+A_PATH = "a path without blanks, quotes, backslashes, # and $"
+
+PlainPath = Annotated[Path, AfterValidator(_plain_path), Allowed(A_PATH)]
+SocketPath = Annotated[Path, AfterValidator(_plain_path), AfterValidator(_socket_path), Allowed(A_PATH)]
