@@ -5,7 +5,6 @@ bounds. Everything else that YAML can is refused here, with its place. Apart fro
 configuration is read the same way. Numbers are read as YAML 1.2 does: 010 and 12:30 are text, not 8 and 750.
 """
 
-import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
@@ -69,13 +68,13 @@ def _read(path: Path) -> bytes:
         return Faulty(Fault(origin=Origin.of_file(path), found=found, hint=hint))
 
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            mode = os.fstat(descriptor).st_mode
-            if stat.S_ISDIR(mode):
-                raise refuse("a directory", "name the file in it")
-            if not stat.S_ISREG(mode):
-                raise refuse("something that is not a regular file")
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise refuse("a directory", "name the file in it")
+        if not stat.S_ISREG(mode):
+            # A pipe could make us wait for ever, and a reload would find nothing in it.
+            raise refuse("not a regular file")
+        with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise refuse("no such file") from None

@@ -25,9 +25,9 @@ class Allowed:
 
 
 class WrongValueError(ValueError):
-    """A value that cannot be used: what would be allowed, and a remedy where there is an obvious one."""
+    """A value that cannot be used: what would be allowed (else the setting's own words say it), and a remedy."""
 
-    def __init__(self, allowed: str, hint: str = "") -> None:
+    def __init__(self, allowed: str = "", hint: str = "") -> None:
         super().__init__(f"allowed: {allowed}")
         self.allowed = allowed
         self.hint = hint
@@ -39,7 +39,7 @@ class WrongValueError(ValueError):
 def _not_boolean(value: object) -> object:
     """Python takes `true` for 1; nobody who writes it means that."""
     if isinstance(value, bool):
-        raise WrongValueError("a number")
+        raise WrongValueError
     return value
 
 
@@ -119,7 +119,7 @@ SessionsOrAutoOrOff = Annotated[
 def _text(written: object) -> object:
     """A whole number is the text that it was written as; YAML has made something else of 1.10 and of `on`."""
     if isinstance(written, bool | float):
-        raise WrongValueError("text", "put it in quotes")
+        raise WrongValueError(hint="put it in quotes")
     return str(written) if isinstance(written, int) else written
 
 
