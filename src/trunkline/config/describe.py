@@ -120,9 +120,11 @@ def did_you_mean(key: Key) -> str:
         names.append(CLUSTERS)
     if close := difflib.get_close_matches(name, names, n=1, cutoff=0.7):
         return f"did you mean {close[0]}?"
+    elsewhere = {str(setting.key[-1]): setting.key for setting in reversed(list(all_settings()))}
+    if name in elsewhere:
+        return f"did you mean {written_path(elsewhere[name])}?"
     if longer := [known for known in names if name in known.split("_")]:
         return f"did you mean {longer[0]}?"
-    elsewhere = {str(setting.key[-1]): setting.key for setting in reversed(list(all_settings()))}
     if close := difflib.get_close_matches(name, elsewhere, n=1, cutoff=0.8):
         return f"did you mean {written_path(elsewhere[close[0]])}?"
     return f"known here: {', '.join(names)}"

@@ -75,10 +75,14 @@ class Faulty(Exception):  # noqa: N818 (never leaves this room: `load` makes a S
 
 def settings_error(faults: Iterable[Fault]) -> SettingsError:
     """All faults at once, in the order of the file."""
-    ordered = sorted(set(faults), key=lambda fault: (fault.origin.name, fault.origin.line or 0, str(fault)))
+    ordered = sorted(set(faults), key=_place)
     count = "a fault" if len(ordered) == 1 else f"{len(ordered)} faults"
     lines = "".join(f"\n  {fault}" for fault in ordered)
     return SettingsError(f"the settings have {count}{lines}", hint="every setting: trunkline config manual")
+
+
+def _place(fault: Fault) -> tuple[str, int, int, str]:
+    return fault.origin.name, fault.origin.line or 0, fault.origin.column or 0, str(fault)
 
 
 def written_path(key: Key) -> str:
