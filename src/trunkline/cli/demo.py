@@ -8,6 +8,7 @@ import importlib.metadata
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -112,14 +113,13 @@ def _run(
 
 def _stay(lab: Lab, balancer: Balancer, *, with_view: bool) -> None:
     """Until somebody has seen enough; being interrupted is the normal end."""
-    try:
+    with suppress(Interrupted):
         if with_view:
             show_live(lab, balancer)
         else:
             err.print("It runs until it is interrupted (Ctrl-C).")
             signal.pause()
-    except Interrupted:
-        err.print("Stopping.")
+    err.print("Stopping.")
 
 
 def _has_terminal() -> bool:

@@ -92,6 +92,7 @@ class Balancer:
             "patroni": [place.api_url for place in self.lab.layout.members],
             "services": binds,
             "stats": stats,
+            "haproxy": {"binary": str(self.haproxy.path)},
         }
         write_private(self.settings, yaml.safe_dump(settings, sort_keys=False))
 
@@ -106,7 +107,6 @@ class Balancer:
             [*self._command, "--config", str(self.settings), "--dir", str(self.directory)],
             directory=self.directory,
             log=self.log,
-            environment={"TRUNKLINE_HAPROXY": str(self.haproxy.path)},
         )
 
     def wait_written(self, *, timeout_s: float = START_TIMEOUT_S) -> None:

@@ -10,6 +10,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
@@ -132,14 +133,15 @@ class Lab:
         """The member of that name."""
         return self.members[self.layout.member(name).name]
 
-    def health(self) -> ClusterHealth:
-        """What all members say of themselves and the first that answers says of all."""
-        answers = {name: member.ask("/patroni") for name, member in self.members.items()}
-        listing = next(
-            (answer for answer in (m.ask("/cluster") for m in self._answering(answers)) if answer.status),
-            Answer(status=0),
-        )
-        return judge(answers, listing)
+    def health(self, *, timeout_s: float = 2.0) -> ClusterHealth:
+        """What all members say of themselves, asked at once, and the first that answers says of all."""
+        with ThreadPoolExecutor(max_workers=len(self.members), thread_name_prefix="health") as pool:
+            asked = {
+                name: pool.submit(member.ask, "/patroni", timeout_s=timeout_s) for name, member in self.members.items()
+            }
+            answers = {name: future.result() for name, future in asked.items()}
+        listings = (self.members[name].ask("/cluster", timeout_s=timeout_s) for name in answers if answers[name].status)
+        return judge(answers, next((listing for listing in listings if listing.status), Answer(status=0)))
 
     def leader(self) -> str | None:
         """The member that says of itself, backed by a query just run, that it takes writes; None in a gap."""
@@ -240,9 +242,6 @@ class Lab:
         self.member(name).stop()
 
     # -- inner --------------------------------------------------------------------------------------------------
-
-    def _answering(self, answers: dict[str, Answer]) -> list[Member]:
-        return [self.members[name] for name, answer in answers.items() if answer.status]
 
     def _complain_about_the_dead(self) -> None:
         for member in self.members.values():

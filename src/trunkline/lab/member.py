@@ -8,6 +8,7 @@ postmaster are found.
 import signal
 import sys
 from collections.abc import Callable
+from enum import StrEnum
 
 import psycopg
 
@@ -21,6 +22,15 @@ from trunkline.lab.unprivileged import Disguise
 
 POSTGRES_PROGRAMS = frozenset({"postgres", "pg_basebackup", "pg_rewind", "initdb", "pg_controldata", "pg_ctl"})
 SIGNAL_TIMEOUT_S = 5.0
+
+
+class Condition(StrEnum):
+    """How a member's processes are, as the kernel knows it."""
+
+    RUNNING = "running"
+    FROZEN = "frozen"
+    WITHOUT_PATRONI = "without Patroni"
+    DOWN = "down"
 
 
 class Member:
@@ -54,6 +64,14 @@ class Member:
             return None
         stat = look_up(pid)
         return stat.id if stat is not None and stat.is_alive and stat.program == "postgres" else None
+
+    @property
+    def condition(self) -> Condition:
+        """What we have done to its processes, which neither Patroni nor the balancer is told."""
+        patroni, postmaster = self.patroni, self.postmaster
+        if patroni is None:
+            return Condition.DOWN if postmaster is None else Condition.WITHOUT_PATRONI
+        return Condition.FROZEN if is_stopped(patroni) else Condition.RUNNING
 
     def postgres_processes(self) -> list[ProcessId]:
         """Every PostgreSQL process of this member, the postmaster first."""
