@@ -33,7 +33,7 @@ Json = Mapping[str, object]
 
 
 def parse_cluster(body: str | bytes) -> ClusterView:
-    """`GET /cluster`: the DCS view. `config` has its defaults, and `scope` is "" where an older Patroni does not say it."""
+    """`GET /cluster`: the DCS view. `config` has its defaults; `scope` is "" where an older Patroni does not say it."""
     cluster = _object(body)
     raw = cluster.get("members")
     if not isinstance(raw, list):

@@ -1,0 +1,278 @@
+"""Patroni's REST API over HTTP: one question, one answer, one deadline.
+
+Owns TLS, authentication and the translation of what goes wrong into `PatroniError` with the URL and a remedy; what an
+answer means is `trunkline.wire.patroni`. The API is HTTP/1.0 without keep-alive and has five threads: every request is
+a connection of its own, closed at its end, and nothing is tried twice here.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from socket import AF_INET, AF_INET6, AI_NUMERICHOST, AddressFamily
+from types import TracebackType
+from typing import Self, TypeVar
+from urllib.parse import urlsplit
+
+from aiohttp import (
+    BasicAuth,
+    ClientConnectorCertificateError,
+    ClientConnectorDNSError,
+    ClientConnectorError,
+    ClientError,
+    ClientResponse,
+    ClientSession,
+    ClientSSLError,
+    ClientTimeout,
+    InvalidURL,
+    TCPConnector,
+)
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from trunkline.adapters.resolver import resolve
+from trunkline.config.settings import ApiSettings
+from trunkline.errors import PatroniError, WrongScopeError
+from trunkline.model.cluster import ClusterView, DynamicConfig, MemberAnswer
+from trunkline.wire.patroni import parse_cluster, parse_config, parse_member_answer
+
+MAX_ANSWER_BYTES = 4 * 1024 * 1024
+
+Parsed = TypeVar("Parsed")
+
+
+class PatroniRest:
+    """A client for any number of members; use it as `async with PatroniRest(settings.api) as patroni`.
+
+    Every method takes the URL of a member's API with or without Patroni's own path: `http://10.0.0.11:8008` and
+    `http://10.0.0.11:8008/patroni` are the same.
+    """
+
+    def __init__(self, api: ApiSettings) -> None:
+        self._api = api
+        self._session: ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        api = self._api
+        self._session = ClientSession(
+            connector=TCPConnector(
+                ssl=_tls(api), resolver=_Resolver(api.timeout_s), use_dns_cache=False, force_close=True, limit=0
+            ),
+            auth=_login(api),
+            timeout=ClientTimeout(total=api.timeout_s),
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def cluster(self, url: str) -> ClusterView:
+        """`GET /cluster`: members, roles, addresses; without the dynamic configuration."""
+        return await self._usable(url, "/cluster", parse_cluster)
+
+    async def config(self, url: str) -> DynamicConfig:
+        """`GET /config`: the cluster's dynamic configuration."""
+        return await self._usable(url, "/config", parse_config)
+
+    async def member(self, url: str, path: str = "/patroni") -> MemberAnswer:
+        """What one member says of itself; `path` may be any role check, whose refusal is an answer, too."""
+        place = base_url(url) + path
+        status, body = await self._get(place)
+        return _understood(place, lambda: parse_member_answer(status, body))
+
+    async def view(self, urls: Iterable[str], *, scope: str | None = None) -> ClusterView:
+        """The cluster with its configuration, as the first of these members tells that has a usable answer.
+
+        With `scope`, a member of another cluster has none: WrongScopeError where nobody else answers.
+        """
+        asked = tuple(dict.fromkeys(map(base_url, urls)))
+        if not asked:
+            raise PatroniError("there is no Patroni to ask", hint="name one: --patroni http://HOST:8008")
+        waiting = {asyncio.create_task(self._view_of(url, scope), name=f"view of {url}") for url in asked}
+        errors: list[PatroniError] = []
+        try:
+            while waiting:
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for task in sorted(done, key=lambda task: task.get_name()):
+                    error = task.exception()
+                    if error is None:
+                        return task.result()
+                    if not isinstance(error, PatroniError):
+                        raise error
+                    errors.append(error)
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+        raise _nobody(errors)
+
+    async def _view_of(self, url: str, scope: str | None) -> ClusterView:
+        view = await self.cluster(url)
+        if not view.scope:
+            view = replace(view, scope=(await self.member(url)).scope)
+        if scope is not None and view.scope != scope:
+            raise WrongScopeError(
+                f"{url} belongs to the cluster {view.scope!r}, not to {scope!r}",
+                hint="correct the URL, or `scope` in the settings",
+            )
+        return replace(view, config=await self.config(url))
+
+    async def _usable(self, url: str, path: str, parse: Callable[[bytes], Parsed]) -> Parsed:
+        place = base_url(url) + path
+        status, body = await self._get(place)
+        if status != 200:
+            raise PatroniError(
+                f"{place} answered with status {status}",
+                hint="if a Patroni is there, its log says why; else correct the URL",
+            )
+        return _understood(place, lambda: parse(body))
+
+    async def _get(self, url: str) -> tuple[int, bytes]:
+        """Status and body; everything that can go wrong on the way is a PatroniError."""
+        if self._session is None:
+            raise RuntimeError("PatroniRest is used outside of its `async with`")
+        try:
+            async with self._session.get(
+                url, allow_redirects=False, server_hostname=self._api.server_name if url.startswith("https:") else None
+            ) as response:
+                if response.status == 401:
+                    raise PatroniError(
+                        f"{url} asks for a user and a password, or knows ours not",
+                        hint="set api.username and api.password, and api.authenticate_checks: true",
+                    )
+                return response.status, await _body(response)
+        except (ClientError, OSError, ValueError) as error:
+            raise _translated(url, error, self._api) from error
+
+
+class _Resolver(AbstractResolver):
+    """aiohttp's own would keep the interpreter from ending while a name server is silent."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+
+    async def resolve(self, host: str, port: int = 0, family: AddressFamily = AF_INET) -> list[ResolveResult]:
+        resolution = await resolve(host, timeout_s=self._timeout_s)
+        if not resolution.addresses:
+            raise OSError(None, resolution.problem)
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=AF_INET6 if ":" in address else AF_INET,
+                proto=0,
+                flags=AI_NUMERICHOST,
+            )
+            for address in resolution.addresses
+        ]
+
+    async def close(self) -> None:
+        """Nothing is kept."""
+
+
+def base_url(url: str) -> str:
+    """The URL without Patroni's own path."""
+    return url.rstrip("/").removesuffix("/patroni")
+
+
+def _understood(url: str, parse: Callable[[], Parsed]) -> Parsed:
+    try:
+        return parse()
+    except PatroniError as error:
+        raise PatroniError(f"{url}: {error.message}", hint=error.hint) from None
+
+
+async def _body(response: ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > MAX_ANSWER_BYTES:
+            raise PatroniError(
+                f"{response.url} answered with more than {MAX_ANSWER_BYTES} bytes", hint="no Patroni says so much"
+            )
+    return bytes(body)
+
+
+def _login(api: ApiSettings) -> BasicAuth | None:
+    if not api.authenticate_checks or api.username is None or api.password is None:
+        return None
+    return BasicAuth(api.username, api.password.get_secret_value(), "utf-8")
+
+
+def _tls(api: ApiSettings) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=api.ca_file)
+    except OSError as error:  # ssl.SSLError is one
+        raise PatroniError(
+            f"cannot use the certificates in {api.ca_file}: {error.strerror or error}",
+            hint="api.ca_file names a readable PEM file",
+        ) from error
+    if not api.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if api.cert_file is not None:
+        try:
+            context.load_cert_chain(api.cert_file, api.key_file, password="")
+        except (OSError, ValueError) as error:
+            raise PatroniError(
+                f"cannot use the client certificate {api.cert_file}: {_words(error)}",
+                hint="api.cert_file and api.key_file name readable PEM files that belong together, "
+                "the key without a passphrase",
+            ) from error
+    return context
+
+
+def _translated(url: str, error: Exception, api: ApiSettings) -> PatroniError:
+    match error:
+        case ClientConnectorCertificateError():
+            return PatroniError(
+                f"the certificate of {url} is not trusted: {_words(error.certificate_error)}",
+                hint="api.ca_file names the certificate that signed it, api.server_name the name in it",
+            )
+        case ClientSSLError():
+            return PatroniError(
+                f"no TLS with {url}: {_words(error.os_error)}",
+                hint="does this API speak https, and does it ask for a client certificate (api.cert_file)?",
+            )
+        case ClientConnectorDNSError():
+            return PatroniError(
+                f"{urlsplit(url).hostname} leads to no address: {_words(error.os_error)}",
+                hint="correct the name, or write the address instead",
+            )
+        case ClientConnectorError():
+            return PatroniError(
+                f"{url} cannot be reached: {_words(error.os_error)}",
+                hint="is Patroni running there, and does its restapi.listen name this address and port?",
+            )
+        case TimeoutError():
+            return PatroniError(
+                f"{url} gave no answer within {api.timeout_s:g} s",
+                hint="is the host up, does a firewall stand between, is Patroni frozen? (api.timeout_s says how long)",
+            )
+        case InvalidURL():
+            return PatroniError(f"{url} is no URL", hint="write it as http://10.0.0.11:8008")
+        case _:
+            return PatroniError(
+                f"{url} gave no answer that can be understood: {_words(error)}",
+                hint="is this the REST API of a Patroni, and does it speak https?",
+            )
+
+
+def _words(error: BaseException) -> str:
+    """What the library says, in one line."""
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    return " ".join(text.split())
+
+
+def _nobody(errors: list[PatroniError]) -> PatroniError:
+    wrong = next((error for error in errors if isinstance(error, WrongScopeError)), None)
+    if wrong is not None or len(errors) == 1:
+        return wrong or errors[0]
+    lines = "\n".join(f"  {error.message}" for error in sorted(errors, key=lambda error: error.message))
+    return PatroniError(
+        f"none of {len(errors)} Patroni REST APIs gave a usable answer:\n{lines}",
+        hint=f"for the first: {min(errors, key=lambda error: error.message).hint}",
+    )
