@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from trunkline.cli import demo
+from trunkline.cli import config, demo
 from trunkline.cli.console import complain
 from trunkline.errors import TrunklineError
 
@@ -17,6 +17,7 @@ app = typer.Typer(
 )
 
 app.add_typer(demo.app, name="demo")
+app.add_typer(config.app, name="config")
 
 
 def main() -> None:

@@ -65,7 +65,7 @@ def loaded_from(
     **others: object,
 ) -> LoadedSettings:
     """The same, with where each value comes from; what should not stay as it is, is said on stderr."""
-    overrides = {"patroni": patroni or None, "scope": scope}
+    overrides: dict[str, object] = {"patroni": patroni or None, "scope": scope}
     overrides |= {name.replace("__", "."): value for name, value in others.items()}
     loaded = load_settings(config, environ=os.environ, overrides=overrides, patroni_config=patroni_config)
     for warning in loaded.warnings:

@@ -14,7 +14,7 @@ from trunkline.config.describe import CLUSTERS, field_at, is_path
 from trunkline.config.discovery import Places, find_patroni_config, read_patroni_config
 from trunkline.config.document import Document, leaves, read_document
 from trunkline.config.environment import CONFIG, PATRONI_CONFIG, read_environment
-from trunkline.config.faults import Fault, Faulty, Key, Origin, settings_error, shown
+from trunkline.config.faults import DEFAULT, Fault, Faulty, Key, Origin, settings_error, shown
 from trunkline.config.judge import judge
 from trunkline.config.settings import Settings
 from trunkline.config.tree import FIRST, Assignment, Tree, as_plain
@@ -23,6 +23,10 @@ from trunkline.errors import SettingsError
 FLAGS = {"directory": "--dir", "haproxy.binary": "--haproxy"}
 """Flags that are not called like their setting."""
 
+PAIRS: tuple[tuple[Key, Key], ...] = (
+    (("api", "cert_file"), ("api", "key_file")),
+    (("api", "username"), ("api", "password")),
+)
 PLACES = Places()
 
 THREE_WAYS = (
@@ -48,7 +52,7 @@ class LoadedSettings:
 
     def origin(self, key: Key) -> Origin:
         """Where the value at a key of the tree comes from."""
-        return Tree(values={}, origins=dict(self.origins)).origin(key)
+        return self.origins.get(key, DEFAULT)
 
 
 def load_settings(
@@ -65,7 +69,7 @@ def load_settings(
     """
     file = config or _named(environ, CONFIG) or _if_there(places.settings)
     named_patroni = patroni_config or _named(environ, PATRONI_CONFIG)
-    tree = Tree.of_document(_document(file))
+    tree = Tree.of_document(_document(file, is_from_environment=config is None and CONFIG in environ))
     assignments, faults = read_environment(environ)
     tree.faults += faults
     tree.lay_over(assignments)
@@ -101,11 +105,12 @@ def _if_there(path: Path) -> Path | None:
     return path
 
 
-def _document(file: Path | None) -> Document | None:
+def _document(file: Path | None, *, is_from_environment: bool) -> Document | None:
     try:
         return read_document(file) if file is not None else None
     except Faulty as error:
-        raise settings_error(error.faults) from None
+        hint = f"{CONFIG} names it" if is_from_environment else ""
+        raise settings_error([replace(fault, hint=fault.hint or hint) for fault in error.faults]) from None
 
 
 def _flags(overrides: Mapping[str, object]) -> Iterable[Assignment]:
@@ -121,8 +126,7 @@ def _discover(tree: Tree, named: Path | None, places: Places) -> Path | None:
     if len(tree.clusters) > 1:
         if named is not None:
             hint = "with several clusters each needs `patroni:` of its own"
-            origin = Origin(kind="flag", name="--patroni-config")
-            tree.faults.append(Fault(origin=origin, found="a file of one cluster", hint=hint))
+            tree.faults.append(Fault(origin=Origin.of_file(named), found="a file of one cluster", hint=hint))
         return None
     listed = tree.get((*FIRST, "patroni"))
     path = named or (find_patroni_config(places) if listed is None and not tree.faults else None)
@@ -134,8 +138,13 @@ def _discover(tree: Tree, named: Path | None, places: Places) -> Path | None:
         tree.faults += error.faults
         return path
     tree.faults += _other_scope(tree, found) if listed is None else []
-    tree.lay_under(found)
+    tree.lay_under(it for it in found if not _has_partner(tree, it.key))
     return path
+
+
+def _has_partner(tree: Tree, key: Key) -> bool:
+    """Whether the settings name what belongs to this value: a key goes with its certificate, a user with a password."""
+    return any(key in pair and tree.get((*FIRST, *other)) is not None for pair in PAIRS for other in pair)
 
 
 def _other_scope(tree: Tree, found: list[Assignment]) -> list[Fault]:
