@@ -68,4 +68,4 @@ def _phase(member: MemberHealth) -> str:
         case "silent" | "unknown" | "":
             return "starts"
         case other:
-            return f"is {other}"
+            return other

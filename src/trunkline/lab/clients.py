@@ -15,6 +15,8 @@ TABLE = "trunkline_demo"
 WRITE = f"insert into {TABLE} default values returning host(inet_server_addr())"
 READ = "select host(inet_server_addr())"
 RECENT_S = 2.0
+# Longer than any balancer holds a client here; nobody waits for ever.
+PATIENCE_S = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +107,7 @@ class LoopingClient:
     def _loop(self) -> None:
         while not self._is_over.wait(self._pause_s):
             try:
-                with psycopg.connect(self._conninfo, autocommit=True) as connection:
+                with psycopg.connect(self._conninfo, autocommit=True, connect_timeout=PATIENCE_S) as connection:
                     row = connection.execute(self._statement).fetchone()
             except psycopg.Error as error:
                 with self._lock:

@@ -7,6 +7,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from trunkline.errors import LabError
 from trunkline.lab.binaries import Binaries, Binary
@@ -43,11 +44,16 @@ def save(root: Path, record: Record) -> None:
 def load(root: Path) -> Record:
     """Read the record of a lab, or say that there is none."""
     try:
-        raw = json.loads((root / RECORD).read_text())
+        return _parse(json.loads((root / RECORD).read_text()))
     except FileNotFoundError:
         raise LabError(f"there is no lab in {root}", hint="name its directory with --dir") from None
-    except (OSError, ValueError) as error:
-        raise LabError(f"the lab's record cannot be read: {error}", hint="run as who started the lab") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LabError(
+            f"the record {root / RECORD} cannot be read: {error}", hint="run as who started the lab"
+        ) from error
+
+
+def _parse(raw: Any) -> Record:
     parts = raw["binaries"]
     return Record(
         node_count=raw["node_count"],
@@ -62,7 +68,5 @@ def load(root: Path) -> Record:
     )
 
 
-def _binary(raw: dict[str, object]) -> Binary:
-    version = raw["version"]
-    assert isinstance(version, list)
-    return Binary(path=Path(str(raw["path"])), version=tuple(version), source=str(raw["source"]))
+def _binary(raw: Any) -> Binary:
+    return Binary(path=Path(raw["path"]), version=tuple(raw["version"]), source=raw["source"])
