@@ -1,0 +1,149 @@
+"""HAProxy's admin socket and master socket: one command, one connection, one deadline.
+
+Owns how a command goes in and a reply comes out; what replies mean is `trunkline.wire.runtime`. Commands of one socket
+follow each other: HAProxy would run them side by side.
+"""
+
+import asyncio
+import re
+from pathlib import Path
+
+from trunkline.errors import RuntimeSocketError
+from trunkline.model.proxy import ProxyView, Session
+from trunkline.wire.runtime import (
+    UnknownCommandError,
+    Worker,
+    parse_held,
+    parse_info,
+    parse_reply,
+    parse_sessions,
+    parse_stat,
+    parse_workers,
+)
+
+TIMEOUT_S = 5.0
+MAX_REPLY_BYTES = 256 * 1024 * 1024
+CHUNK_BYTES = 64 * 1024
+
+PLAIN_TOKEN = re.compile(r"[^\s;\\\x00-\x1f\x7f]+")
+"""What cannot end a command or a word of it (management guide, 9.3)."""
+
+
+class RuntimeSocket:
+    """The admin socket of the worker that serves (`haproxy.socket`)."""
+
+    def __init__(self, path: Path | str, *, timeout_s: float = TIMEOUT_S) -> None:
+        self.path = str(path)
+        self._timeout_s = timeout_s
+        self._one_at_a_time = asyncio.Lock()
+
+    def __repr__(self) -> str:
+        return f"RuntimeSocket({self.path!r})"
+
+    async def command(self, *tokens: str) -> str:
+        """Run one command, given word by word; what HAProxy refuses is a RuntimeSocketError in its own words."""
+        line = f"set severity-output number; {command_line(*tokens)}"
+        async with self._one_at_a_time:
+            return parse_reply(await exchange(self.path, line, timeout_s=self._timeout_s))
+
+    async def view(self) -> ProxyView:
+        """Everything of this HAProxy at this moment."""
+        return ProxyView(
+            info=parse_info(await self.command("show", "info")),
+            proxies=parse_stat(await self.command("show", "stat")),
+            held=await self._held(),
+        )
+
+    async def sessions(self) -> tuple[Session, ...]:
+        """Every client session of this worker."""
+        return parse_sessions(await self.command("show", "sess", "all"))
+
+    async def _held(self) -> tuple[tuple[str, int], ...]:
+        try:
+            return parse_held(await self.command("trunkline", "held"))
+        except UnknownCommandError:  # a configuration without our Lua holds nobody
+            return ()
+
+
+class MasterSocket:
+    """The master's socket (`-S`), which leads to workers that a reload has left behind, too."""
+
+    def __init__(self, path: Path | str, *, timeout_s: float = TIMEOUT_S) -> None:
+        self.path = str(path)
+        self._timeout_s = timeout_s
+        self._one_at_a_time = asyncio.Lock()
+
+    def __repr__(self) -> str:
+        return f"MasterSocket({self.path!r})"
+
+    async def command(self, *tokens: str) -> str:
+        """Run one command of the master's own."""
+        return await self._run(command_line(*tokens))
+
+    async def workers(self) -> tuple[Worker, ...]:
+        """The worker that serves, and the old ones."""
+        return parse_workers(await self.command("show", "proc"))
+
+    async def sessions(self, worker: Worker) -> tuple[Session, ...]:
+        """Every client session of one worker."""
+        return parse_sessions(await self._run(f"@!{worker.pid} show sess all"))
+
+    async def _run(self, line: str) -> str:
+        async with self._one_at_a_time:
+            return parse_reply(await exchange(self.path, line, timeout_s=self._timeout_s))
+
+
+def command_line(*tokens: str) -> str:
+    """The line of a command; a token that could end it or begin another word is refused."""
+    for token in tokens:
+        if not PLAIN_TOKEN.fullmatch(token) or "<<" in token:
+            raise RuntimeSocketError(
+                f"{token!r} cannot be part of a command to HAProxy",
+                hint="names of proxies and servers have letters, digits and _ . : - only",
+            )
+    return " ".join(tokens)
+
+
+async def exchange(path: str, line: str, *, timeout_s: float) -> str:
+    """Send one line, and read until HAProxy closes."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            reader, writer = await asyncio.open_unix_connection(path)
+            try:
+                writer.write(f"{line}\n".encode())
+                writer.write_eof()  # without it the master waits for more
+                await writer.drain()
+                return await _everything(reader)
+            finally:
+                writer.close()
+    except TimeoutError:
+        raise RuntimeSocketError(
+            f"HAProxy gave no answer on {path} within {timeout_s:g} s",
+            hint="is the process stopped or overloaded? its log and `top` say",
+        ) from None
+    except FileNotFoundError:
+        raise RuntimeSocketError(
+            f"there is no socket {path}", hint="is HAProxy running? haproxy.socket in the settings says where it is"
+        ) from None
+    except PermissionError:
+        raise RuntimeSocketError(
+            f"{path} may not be used by this user",
+            hint="ask as root, or as a member of the group that haproxy.socket_group names",
+        ) from None
+    except ConnectionRefusedError:
+        raise RuntimeSocketError(
+            f"nobody answers on {path}: the HAProxy that made it has ended", hint="start HAProxy, its log says why"
+        ) from None
+    except OSError as error:
+        raise RuntimeSocketError(
+            f"{path} cannot be used: {error.strerror or error}", hint="haproxy.socket names HAProxy's admin socket"
+        ) from error
+
+
+async def _everything(reader: asyncio.StreamReader) -> str:
+    reply = bytearray()
+    while chunk := await reader.read(CHUNK_BYTES):
+        reply += chunk
+        if len(reply) > MAX_REPLY_BYTES:
+            raise RuntimeSocketError("HAProxy's answer does not end", hint="is this really HAProxy's admin socket?")
+    return reply.decode(errors="replace")
