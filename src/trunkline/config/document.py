@@ -25,7 +25,7 @@ NUMBER_TAGS = {TAG + "int", TAG + "float"}
 MERGE = TAG + "merge"
 BOOLEANS = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,30})")
-DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)?\.?[0-9]*([eE][-+]?[0-9]{1,3})?")
+DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,30})?(\.[0-9]{0,30})?([eE][-+]?[0-9]{1,3})?")
 
 QUOTING = 'text that begins with * & ! % @ ` [ { or holds ": " stands in quotes, as "*:5000"'
 
@@ -53,11 +53,11 @@ def parse_document(content: bytes, path: Path) -> Document:
         line = content.count(b"\n", 0, error.start) + 1
         raise Faulty(Fault(origin=Origin.of_file(path, line, 1), found="bytes that are not UTF-8 text")) from None
     root = _compose(text, path)
-    if root is None:
-        return Document(path=path, values={}, origins={})
     reader = _Reader(path)
-    values = reader.value(root, (), 0)
-    if not isinstance(values, dict):
+    values = reader.value(root, (), 0) if root is not None else None
+    if root is None or values is None:
+        values = {}
+    elif not isinstance(values, dict):
         found = "a list" if isinstance(values, list) else "a single value"
         raise Faulty(Fault(origin=_origin(path, root, ()), found=found, allowed='settings, such as "patroni: [...]"'))
     return Document(path=path, values=values, origins=reader.origins, faults=tuple(reader.faults))
@@ -185,10 +185,11 @@ class _Reader:
         if not isinstance(base, yaml.MappingNode):
             self.fault(base, key, found="a merge of something that is no group", allowed="<<: *name of a group")
             return
-        taken = {origin: where for origin, where in self.origins.items() if origin[: len(key)] == key}
+        own, before = set(values), dict(self.origins)
         for name, value in self.mapping(base, key, depth + 1).items():
             values.setdefault(name, value)
-        self.origins.update(taken)
+        news = {at: origin for at, origin in self.origins.items() if len(at) > len(key) and at[len(key)] not in own}
+        self.origins = news | before
 
     def sequence(self, node: yaml.SequenceNode, key: Key, depth: int) -> list[object]:
         if not self.is_plain(node, "seq", key):

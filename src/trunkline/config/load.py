@@ -138,7 +138,7 @@ def _discover(tree: Tree, named: Path | None, places: Places) -> Path | None:
         tree.faults += error.faults
         return path
     tree.faults += _other_scope(tree, found) if listed is None else []
-    tree.lay_under(it for it in found if not _has_partner(tree, it.key))
+    tree.lay_under([it for it in found if not _has_partner(tree, it.key)])
     return path
 
 
