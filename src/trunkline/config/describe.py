@@ -71,7 +71,7 @@ def field_at(key: Key) -> FieldInfo | None:
         if isinstance(part, int):
             continue
         if section is None:
-            return field
+            return field if field is not None and is_mapping(field) and part == key[-1] else None
         field = section.model_fields.get(part)
         if field is None:
             return None

@@ -42,7 +42,7 @@ def read_environment(environ: Mapping[str, str]) -> tuple[list[Assignment], list
         try:
             assignments.append(Assignment(key=key, value=_value(_in_tree(key), environ[name]), origin=origin))
         except ValueError as error:
-            faults.append(Fault(key=key, origin=origin, found="text", allowed=str(error)))
+            faults.append(Fault(key=key, origin=origin, found="a value", allowed=str(error)))
     return assignments, faults
 
 
