@@ -14,7 +14,6 @@ from trunkline.config.faults import Fault, Faulty, Key, Origin
 from trunkline.config.tree import Assignment
 
 WILDCARDS = {"", "*", "0.0.0.0", "::", "[::]"}
-PORT = "8008"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +63,9 @@ def _address(reader: "_Reader") -> str | None:
     listen = reader.text("restapi", "listen")
     if listen is None:
         return None
-    host, _, port = listen.split(",")[0].strip().rpartition(":")
-    return f"{'127.0.0.1' if host in WILDCARDS else host}:{port or PORT}"
+    hosts, _, port = listen.rpartition(":")
+    host = hosts.split(",")[0].strip()
+    return f"{'127.0.0.1' if host in WILDCARDS else host}:{port}"
 
 
 def _tls(reader: "_Reader") -> list[Assignment]:

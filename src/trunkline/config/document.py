@@ -112,9 +112,9 @@ def _guard(text: str, path: Path) -> None:
 
 def _syntax_fault(error: yaml.MarkedYAMLError, path: Path) -> Fault:
     mark = error.problem_mark or error.context_mark
-    problem = error.problem or "this is not YAML"
+    # a tag's handle may be a secret that was not quoted, and so may the name of an anchor
+    problem = re.sub(r"tag handle .*", "tag handle", error.problem or "this is not YAML", flags=re.DOTALL)
     if isinstance(error, yaml.composer.ComposerError):
-        # what is named in it may be a secret that was not quoted
         problem = "several documents" if "single document" in (error.context or "") else "an unusable anchor or alias"
     hint = QUOTING
     if "'\\t'" in problem:

@@ -152,8 +152,15 @@ def _other_scope(tree: Tree, found: list[Assignment]) -> list[Fault]:
     wanted, told = tree.get(key), next(it for it in found if it.key == ("scope",))
     if wanted is None or str(wanted) == told.value:
         return []
-    hint = f"the Patroni of this host belongs to {shown(told.value)} ({told.origin}); name the other with `patroni:`"
-    return [Fault(key=key, origin=tree.origin(key), found=shown(wanted), hint=hint)]
+    own = f"the Patroni of this host belongs to {shown(told.value)} ({told.origin})"
+    return [
+        Fault(
+            key=key,
+            origin=tree.origin(key),
+            found=f"found {shown(wanted)}",
+            hint=f"{own}; name the other cluster with `patroni:`",
+        )
+    ]
 
 
 def _anchor_paths(tree: Tree) -> None:

@@ -10,7 +10,7 @@ from itertools import combinations
 from pathlib import Path
 
 from trunkline.config.addresses import Bind
-from trunkline.config.faults import Key, written_path
+from trunkline.config.faults import Key, shown_name, shown_text, written_path
 from trunkline.config.settings import ClusterSettings, Settings
 
 Binding = tuple[Key, Bind]
@@ -54,7 +54,9 @@ def _scopes(settings: Settings) -> Iterator[Broken]:
             yield Broken(about=(key,), found="no scope", hint="with several clusters each needs its name")
         elif cluster.scope in seen:
             hint = f"clusters[{seen[cluster.scope]}] has it already"
-            yield Broken(about=(key,), found=f'"{cluster.scope}" a second time', allowed="one of its own", hint=hint)
+            yield Broken(
+                about=(key,), found=f"{shown_text(cluster.scope)} a second time", allowed="one of its own", hint=hint
+            )
         else:
             seen[cluster.scope] = index
         if not cluster.patroni:
@@ -147,6 +149,6 @@ def _file(key: Key, path: Path | None, mode: int, allowed: str) -> Iterator[Brok
     except (OSError, ValueError):
         is_file, is_usable = False, False
     if not is_file:
-        yield Broken(about=(key,), found=f"{path}, which is no file", allowed=allowed)
+        yield Broken(about=(key,), found=f"{shown_name(str(path))}, which is no file", allowed=allowed)
     elif not is_usable:
-        yield Broken(about=(key,), found=f"{path}, which this user may not use", allowed=allowed)
+        yield Broken(about=(key,), found=f"{shown_name(str(path))}, which this user may not use", allowed=allowed)

@@ -193,7 +193,7 @@ TagValue = Annotated[
 
 
 def _plain_path(path: Path) -> Path:
-    if not re.fullmatch(r"[^\s\"'\\#$\x00-\x1f\x7f\ud800-\udfff]+", str(path)):
+    if not re.fullmatch(r"[^\s\"'\\#$]+", str(path)) or not str(path).isprintable():
         raise WrongValueError(A_PATH, "HAProxy would misread it")
     return path
 
