@@ -1,0 +1,205 @@
+"""An admin socket without a HAProxy: answers in the bytes of 2.8, from values that a test sets.
+
+Owns the text of `show info`, `show stat`, `show sess all`, `trunkline held` and of refusals; it moves no bytes and
+changes no server. Source: HAProxy's management guide, section 9, and what 2.8.25 really says.
+"""
+
+import asyncio
+import csv
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from io import StringIO
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from trunkline.model.proxy import ProxyState, ProxyView, ServerState, Session
+from trunkline.wire.runtime import MONTHS
+
+COLUMNS = (
+    "pxname", "svname", "qcur", "qmax", "scur", "smax", "slim", "stot", "status", "weight", "act", "bck", "lastchg",
+    "type", "check_status", "check_code", "check_duration", "last_chk", "check_desc", "addr", "mode",
+)  # fmt: skip
+"""Those of the real one that anybody reads, in its order."""
+
+ASKED_AT = datetime(2026, 11, 24, 12)
+UNKNOWN_COMMAND = "[6]: Unknown command: '{}', but maybe one of the following ones is a better match:\n  show info\n"
+
+
+class FakeHAProxy:
+    """`async with FakeHAProxy(path, view) as haproxy` answers on the socket at `path`.
+
+    `view` and `sessions` may be replaced at any time. `replies`: raw answers that go first, by command.
+    `commands`: what was asked. `knows_held`: whether its configuration has our Lua.
+    """
+
+    def __init__(
+        self, path: Path | str, view: ProxyView, *, sessions: tuple[Session, ...] = (), knows_held: bool = True
+    ) -> None:
+        self.path = str(path)
+        self.view, self.sessions, self.knows_held = view, sessions, knows_held
+        self.replies: dict[str, str] = {}
+        self.commands: list[str] = []
+        self._speaks = asyncio.Event()
+        self._speaks.set()
+        self._server: asyncio.Server | None = None
+        self._asked: set[asyncio.Task[None]] = set()
+
+    def __repr__(self) -> str:
+        return f"FakeHAProxy({self.path!r})"
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_unix_server(self._serve, self.path)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        """End as a killed process ends: the socket's file stays, nobody answers."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        server.close()
+        for task in self._asked:
+            task.cancel()
+        await asyncio.gather(*self._asked, return_exceptions=True)
+
+    def fall_silent(self) -> None:
+        """Accept and answer nothing, as a stopped process does."""
+        self._speaks.clear()
+
+    def speak(self) -> None:
+        """Answer again, those who still wait first."""
+        self._speaks.set()
+
+    def reply(self, command: str) -> str:
+        """What one command gets, its severity in front where it is a message and not data."""
+        self.commands.append(command)
+        if command in self.replies:
+            return self.replies[command]
+        match command.split():
+            case ["set", "severity-output", "number"]:
+                return ""
+            case ["show", "info"]:
+                return info_text(self.view)
+            case ["show", "stat"]:
+                return stat_text(self.view)
+            case ["show", "sess", "all"]:
+                return sessions_text(self.sessions)
+            case ["trunkline", "held"] if self.knows_held:
+                return "".join(f"{proxy} {count}\n" for proxy, count in self.view.held)
+            case ["set", "server", where, *_]:
+                return self._server_refusal(where)
+            case [first, *_]:
+                return UNKNOWN_COMMAND.format(first)
+            case _:
+                return ""
+
+    def _server_refusal(self, where: str) -> str:
+        name, _, server = where.partition("/")
+        proxy = self.view.proxy(name)
+        if proxy is None:
+            return "[3]: No such backend.\n"
+        return "" if proxy.server(server) else "[3]: No such server.\n"
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._asked.add(task)
+        task.add_done_callback(self._asked.discard)
+        try:
+            line = (await reader.readline()).decode(errors="replace").strip()
+            await self._speaks.wait()
+            writer.write("".join(f"{self.reply(command.strip())}\n" for command in line.split(";")).encode())
+            await writer.drain()
+        except ConnectionError:
+            pass  # whoever asked has left
+        finally:
+            writer.close()
+
+
+def info_text(view: ProxyView) -> str:
+    """`show info`, its lines that anybody reads."""
+    info = view.info
+    return (
+        f"Name: HAProxy\nVersion: {info.version}\nNbthread: 2\nPid: {info.pid}\nUptime_sec: {info.uptime_s}\n"
+        f"Maxconn: {info.maxconn}\nnode: fake\nStopping: {int(info.is_stopping)}\nJobs: 9\n"
+    )
+
+
+def stat_text(view: ProxyView) -> str:
+    """`show stat`."""
+    text = StringIO()
+    text.write("# ")
+    table = csv.DictWriter(text, [*COLUMNS, ""], restval="", lineterminator="\n")
+    table.writeheader()
+    for proxy in view.proxies:
+        table.writerows(_rows(proxy))
+    return text.getvalue()
+
+
+def sessions_text(sessions: Iterable[Session]) -> str:
+    """`show sess all`, the one that asks last: ages are told by the time at which a session was accepted."""
+    asking = f"0x7f0000000000: [{_clock(0)}] id=1 proto=unix_stream source=unix:1\n" + (
+        "  frontend=GLOBAL (id=0 mode=tcp), listener=? (id=1) addr=unix:1\n"
+        "  backend=<NONE> (id=-1 mode=-)\n"
+        "  server=<NONE> (id=-1)\n"
+    )
+    return "".join(map(_session, sessions)) + asking
+
+
+def _session(session: Session) -> str:
+    towards = f"addr={_bare(session.towards_server)}" if session.towards_server else "addr=none"
+    return (
+        f"{session.session_id}: [{_clock(session.age_s)}] id=0 proto=tcpv4 source={_bare(session.client)}\n"
+        f"  frontend={session.frontend} (id=2 mode=tcp), listener=? (id=1) addr=127.0.0.1:5000\n"
+        f"  backend={session.backend or '<NONE>'} (id=3 mode=tcp) {towards}\n"
+        f"  server={session.server or '<NONE>'} (id=1) addr=127.0.0.1:5432\n"
+    )
+
+
+def _clock(ago_s: int) -> str:
+    at = ASKED_AT - timedelta(seconds=ago_s)
+    return f"{at.day:02}/{MONTHS[at.month - 1]}/{at:%Y:%H:%M:%S}.000000"
+
+
+def _rows(proxy: ProxyState) -> Iterator[dict[str, object]]:
+    name = {"pxname": proxy.name, "mode": "tcp"}
+    if proxy.frontend_status:
+        yield {
+            **name, "svname": "FRONTEND", "type": 0, "scur": proxy.frontend_sessions, "status": proxy.frontend_status
+        }  # fmt: skip
+    for server in proxy.servers:
+        yield {**name, **_server(server)}
+    if proxy.backend_status:
+        yield {
+            **name, "svname": "BACKEND", "type": 1, "scur": proxy.sessions, "qcur": proxy.queued,
+            "status": proxy.backend_status,
+        }  # fmt: skip
+
+
+def _server(server: ServerState) -> dict[str, object]:
+    return {
+        "svname": server.name,
+        "type": 2,
+        "scur": server.sessions,
+        "qcur": server.queued,
+        "slim": "" if server.sessions_limit is None else server.sessions_limit,
+        "status": server.health,
+        "act": int(not server.is_backup),
+        "bck": int(server.is_backup),
+        "lastchg": server.last_change_s,
+        "check_status": server.check_status,
+        "check_code": "" if server.check_code is None else server.check_code,
+        "check_duration": "" if server.check_duration_ms is None else server.check_duration_ms,
+        "check_desc": server.check_description,
+        "addr": server.address,
+    }
+
+
+def _bare(address: str) -> str:
+    """HAProxy writes IPv6 without them in the list of sessions."""
+    return address.replace("[", "").replace("]", "")
