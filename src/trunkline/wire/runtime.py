@@ -97,17 +97,16 @@ def parse_workers(text: str) -> tuple[Worker, ...]:
     )
 
 
-def parse_sessions(text: str) -> tuple[Session, ...]:
-    """`show sess all`, without the sessions of the admin socket itself.
+def parse_session_ids(text: str) -> tuple[str, ...]:
+    """`show sess`: the sessions that have a client and a server."""
+    return tuple(re.findall(r"^(0x[0-9a-f]+): proto=(?!\?).* srv=(?!<none>)\S+ ", text, re.MULTILINE))
 
-    Their age is counted from the newest in the same list, which is the one that asked: the ages that HAProxy 2.8 gives
-    are as old as its epoch.
-    """
+
+def parse_sessions(text: str, now: datetime) -> tuple[Session, ...]:
+    """Any number of `show sess <id>`; `now` is HAProxy's local time, from which their age is counted: the age that
+    HAProxy 2.8 gives itself is that of the epoch."""
     blocks = re.findall(r"^(0x[0-9a-f]+: .*(?:\n .*)*)", text, re.MULTILINE)
-    accepted = [_accepted(block) for block in blocks]
-    newest = max((at for at in accepted if at is not None), default=None)
-    sessions = (_session(block, at, newest) for block, at in zip(blocks, accepted, strict=True))
-    return tuple(session for session in sessions if session.frontend != "GLOBAL")
+    return tuple(_session(block, now) for block in blocks)
 
 
 def _rows(text: str) -> list[Row]:
@@ -175,7 +174,8 @@ def _optional(row: Row, column: str) -> int | None:
     return int(text)
 
 
-def _session(block: str, accepted: datetime | None, newest: datetime | None) -> Session:
+def _session(block: str, now: datetime) -> Session:
+    accepted = _accepted(block)
     return Session(
         session_id=block.split(":", 1)[0],
         frontend=_name(block, "frontend"),
@@ -183,7 +183,7 @@ def _session(block: str, accepted: datetime | None, newest: datetime | None) -> 
         server=_name(block, "server"),
         client=_address(block, r"^0x.* source=(\S+)"),
         towards_server=_address(block, r"^  backend=\S+ \(.*?\) addr=(\S+)"),
-        age_s=max(0, int((newest - accepted).total_seconds())) if newest and accepted else 0,
+        age_s=max(0, int((now - accepted).total_seconds())) if accepted else 0,
     )
 
 
