@@ -1,6 +1,6 @@
 """An admin socket without a HAProxy: answers in the bytes of 2.8, from values that a test sets.
 
-Owns the text of `show info`, `show stat`, `show sess all`, `trunkline held` and of refusals; it moves no bytes and
+Owns the text of `show info`, `show stat`, `show sess`, `trunkline held` and of refusals; it moves no bytes and
 changes no server. Source: HAProxy's management guide, section 9, and what 2.8.25 really says.
 """
 
@@ -22,7 +22,6 @@ COLUMNS = (
 )  # fmt: skip
 """Those of the real one that anybody reads, in its order."""
 
-ASKED_AT = datetime(2026, 11, 24, 12)
 UNKNOWN_COMMAND = "[6]: Unknown command: '{}', but maybe one of the following ones is a better match:\n  show info\n"
 
 
@@ -87,8 +86,10 @@ class FakeHAProxy:
                 return info_text(self.view)
             case ["show", "stat"]:
                 return stat_text(self.view)
-            case ["show", "sess", "all"]:
+            case ["show", "sess"]:
                 return sessions_text(self.sessions)
+            case ["show", "sess", name]:
+                return "".join(session_text(one, datetime.now()) for one in self.sessions if one.session_id == name)
             case ["trunkline", "held"] if self.knows_held:
                 return "".join(f"{proxy} {count}\n" for proxy, count in self.view.held)
             case ["set", "server", where, *_]:
@@ -142,28 +143,26 @@ def stat_text(view: ProxyView) -> str:
 
 
 def sessions_text(sessions: Iterable[Session]) -> str:
-    """`show sess all`, the one that asks last: ages are told by the time at which a session was accepted."""
-    asking = f"0x7f0000000000: [{_clock(0)}] id=1 proto=unix_stream source=unix:1\n" + (
-        "  frontend=GLOBAL (id=0 mode=tcp), listener=? (id=1) addr=unix:1\n"
-        "  backend=<NONE> (id=-1 mode=-)\n"
-        "  server=<NONE> (id=-1)\n"
-    )
-    return "".join(map(_session, sessions)) + asking
+    """`show sess`, the one that asks last."""
+    lines = [
+        f"{one.session_id}: proto={'tcpv6' if one.client.startswith('[') else 'tcpv4'} src={_bare(one.client)} "
+        f"fe={one.frontend} be={one.backend or '<NONE>'} srv={one.server or '<none>'} ts=00 epoch=0 age={one.age_s}s\n"
+        for one in sessions
+    ]
+    return "".join(lines) + "0x7f0000000000: proto=unix_stream src=unix:1 fe=GLOBAL be=<NONE> srv=<none> ts=00 age=0s\n"
 
 
-def _session(session: Session) -> str:
+def session_text(session: Session, now: datetime) -> str:
+    """`show sess ID`; the age is told by the time of day at which the session was accepted."""
+    at = now - timedelta(seconds=session.age_s)
     towards = f"addr={_bare(session.towards_server)}" if session.towards_server else "addr=none"
     return (
-        f"{session.session_id}: [{_clock(session.age_s)}] id=0 proto=tcpv4 source={_bare(session.client)}\n"
+        f"{session.session_id}: [{at.day:02}/{MONTHS[at.month - 1]}/{at:%Y:%H:%M:%S.%f}] id=0 proto=tcpv4 "
+        f"source={_bare(session.client)}\n"
         f"  frontend={session.frontend} (id=2 mode=tcp), listener=? (id=1) addr=127.0.0.1:5000\n"
         f"  backend={session.backend or '<NONE>'} (id=3 mode=tcp) {towards}\n"
         f"  server={session.server or '<NONE>'} (id=1) addr=127.0.0.1:5432\n"
     )
-
-
-def _clock(ago_s: int) -> str:
-    at = ASKED_AT - timedelta(seconds=ago_s)
-    return f"{at.day:02}/{MONTHS[at.month - 1]}/{at:%Y:%H:%M:%S}.000000"
 
 
 def _rows(proxy: ProxyState) -> Iterator[dict[str, object]]:

@@ -1,0 +1,74 @@
+"""The same questions to the fake HAProxy and to each real one.
+
+`subject` is a HAProxy in front of three members, pg1 the primary, with our configuration; what `FakeHAProxy` is told
+by hand, a real one finds out from `FakeCluster` by its own checks.
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from contract_subjects import FakeSubject, Postgres, RealSubject, Subject
+
+from trunkline.lab.binaries import Binary, find_haproxies
+from trunkline.testing.fake_cluster import FakeCluster
+
+MEMBERS = ("pg1", "pg2", "pg3")
+KINDS = [
+    pytest.param(None, id="fake"),
+    *(
+        pytest.param(haproxy, id="haproxy-" + ".".join(map(str, haproxy.version[:2])), marks=pytest.mark.haproxy)
+        for haproxy in find_haproxies()
+    ),
+]
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """Not pytest's own: its path may be too long for a unix socket."""
+    with TemporaryDirectory(prefix="contract-") as name:
+        yield Path(name)
+
+
+@pytest.fixture
+async def postgres() -> AsyncIterator[dict[str, Postgres]]:
+    """A server for each member, that accepts and waits."""
+    servers = {name: Postgres() for name in MEMBERS}
+    for server in servers.values():
+        await server.start()
+    yield servers
+    for server in servers.values():
+        server.stop()
+
+
+@pytest.fixture
+async def cluster(postgres: dict[str, Postgres]) -> AsyncIterator[FakeCluster]:
+    async with FakeCluster(MEMBERS, postgres={name: one.address for name, one in postgres.items()}) as cluster:
+        yield cluster
+
+
+@pytest.fixture(params=KINDS)
+async def subject(
+    request: pytest.FixtureRequest, directory: Path, cluster: FakeCluster, postgres: dict[str, Postgres]
+) -> AsyncIterator[Subject]:
+    haproxy: Binary | None = request.param
+    chosen: Subject = (
+        FakeSubject(directory, cluster, postgres)
+        if haproxy is None
+        else RealSubject(haproxy, directory, cluster, postgres, ports=_free_ports(3))
+    )
+    async with asyncio.timeout(15):
+        await chosen.start()
+    yield chosen
+    await chosen.end()
+
+
+def _free_ports(count: int) -> list[int]:
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports: list[int] = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
