@@ -44,6 +44,12 @@ class Binaries:
         """Where initdb, pg_basebackup, pg_rewind and the others are."""
         return self.postgres.path.parent
 
+    @property
+    def postgres_environment(self) -> dict[str, str]:
+        """What a server needs that brings its own libpq: without it, replication loads the machine's, or none."""
+        libraries = self.postgres_bin_dir.parent / "lib"
+        return {"LD_LIBRARY_PATH": str(libraries)} if (libraries / "libpq.so.5").exists() else {}
+
 
 def find_binaries() -> Binaries:
     """The parts of a lab. HAProxy may be missing: a bare cluster does without."""

@@ -45,7 +45,7 @@ class Lab:
         self.processes = ProcessTable(root / ending.TABLE)
         self.disguise = disguise or find_disguise()
         self.members: dict[str, Member] = {
-            place.name: Member(place, made.passwords, self.processes, self.disguise) for place in self.layout.members
+            place.name: Member(place, made, self.processes, self.disguise) for place in self.layout.members
         }
 
     def __repr__(self) -> str:

@@ -15,9 +15,10 @@ import psycopg
 from trunkline.errors import LabError
 from trunkline.lab.api import Answer, ask
 from trunkline.lab.layout import MemberPlace
-from trunkline.lab.patroni_config import SUPERUSER, Passwords
+from trunkline.lab.patroni_config import SUPERUSER
 from trunkline.lab.processes import ProcessTable, send, wait_gone, wait_until
 from trunkline.lab.procfs import ProcessId, descendants, is_alive, is_stopped, look_up, working_under
+from trunkline.lab.record import Record
 from trunkline.lab.unprivileged import Disguise
 
 POSTGRES_PROGRAMS = frozenset({"postgres", "pg_basebackup", "pg_rewind", "initdb", "pg_controldata", "pg_ctl"})
@@ -36,9 +37,10 @@ class Condition(StrEnum):
 class Member:
     """One node of the lab, driven by signals as an operator's worst day would."""
 
-    def __init__(self, place: MemberPlace, passwords: Passwords, processes: ProcessTable, disguise: Disguise) -> None:
+    def __init__(self, place: MemberPlace, made: Record, processes: ProcessTable, disguise: Disguise) -> None:
         self.place = place
-        self._passwords = passwords
+        self._passwords = made.passwords
+        self._environment = made.binaries.postgres_environment
         self._processes = processes
         self._disguise = disguise
 
@@ -99,6 +101,7 @@ class Member:
             [*self._disguise.prefix, sys.executable, "-m", "patroni", str(self.place.patroni_config)],
             directory=self.place.directory,
             log=self.place.patroni_log,
+            environment=self._environment,
             user=self._disguise.user,
         )
 
