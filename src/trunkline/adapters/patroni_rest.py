@@ -6,6 +6,7 @@ a connection of its own, closed at its end, and nothing is tried twice here.
 """
 
 import asyncio
+import os
 import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -262,7 +263,9 @@ def _translated(url: str, error: Exception, api: ApiSettings) -> PatroniError:
 
 
 def _words(error: BaseException) -> str:
-    """What the library says, in one line."""
+    """What the system or the library says, in one line."""
+    if isinstance(error, ConnectionError) and error.errno:
+        return os.strerror(error.errno).lower()  # asyncio's own words for it name the address as a tuple
     text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
     return " ".join(text.split())
 

@@ -10,6 +10,10 @@ import re
 RESERVED = frozenset({"hold", "FRONTEND", "BACKEND"})
 """`hold` is the backup server of every backend that we render; the others are how `show stat` calls its totals."""
 
+MAX_NAME_BYTES = 255
+"""Of a member or a scope. HAProxy ignores a whole state file for one line of more than 2 000 bytes, and a byte may take
+three; measured on 2.6 and 2.8. Without its state file it takes every server for usable."""
+
 ESCAPED = re.compile(r":([0-9A-F]{2})")
 
 

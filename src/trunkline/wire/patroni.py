@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from trunkline.errors import PatroniError
 from trunkline.model.cluster import ClusterView, DynamicConfig, Member, MemberAnswer, Role, ScheduledSwitchover
+from trunkline.wire.names import MAX_NAME_BYTES
 
 POSTGRES_PORT = 5432
 MAX_PORT = 65535
@@ -42,7 +43,7 @@ def parse_cluster(body: str | bytes) -> ClusterView:
     if len({member.name for member in members}) != len(members):
         raise _unusable("two of its members have the same name")
     return ClusterView(
-        scope=_text(cluster, "scope"),
+        scope=_name("its scope", _text(cluster, "scope")),
         members=tuple(members),
         is_paused=cluster.get("pause") is True,
         scheduled_switchover=_scheduled(cluster.get("scheduled_switchover")),
@@ -75,7 +76,7 @@ def parse_member_answer(status: int, body: str | bytes) -> MemberAnswer:
         raise _unusable("it does not say which version it is")
     xlog = _part(answer, "xlog")
     return MemberAnswer(
-        scope=_text(patroni, "scope"),
+        scope=_name("its scope", _text(patroni, "scope")),
         name=_text(patroni, "name"),
         role=_own_role(answer),
         state=_text(answer, "state") or "unknown",
@@ -103,6 +104,7 @@ def _member(raw: object) -> Member:
     name = raw.get("name")
     if not isinstance(name, str) or not name:
         raise _unusable("one of its members has no name")
+    _name("the name of one of its members", name)
     api_url, api_host = _api(name, raw.get("api_url"))
     lag = _whole(raw.get("replay_lag"))
     return Member(
@@ -117,6 +119,12 @@ def _member(raw: object) -> Member:
         tags=_part(raw, "tags"),
         proxy_url=_text(raw, "proxy_url") or None,
     )
+
+
+def _name(what: str, name: str) -> str:
+    if len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
+        raise _unusable(f"{what} is longer than {MAX_NAME_BYTES} bytes")
+    return name
 
 
 def _api(name: str, url: object) -> tuple[str, str]:
