@@ -13,7 +13,8 @@ from threading import Thread
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolution:
-    """What a name leads to: addresses in the resolver's order, or why there are none."""
+    """What a name leads to: addresses in the resolver's order, IPv4 first (PostgreSQL listens there, mostly), or why
+    there are none."""
 
     host: str
     addresses: tuple[str, ...] = ()
@@ -48,5 +49,10 @@ def _look_up(host: str, deliver: Callable[[Resolution], None]) -> None:
     except (OSError, UnicodeError) as error:
         resolution = Resolution(host=host, problem=str(error))
     else:
-        resolution = Resolution(host=host, addresses=tuple(dict.fromkeys(str(entry[4][0]) for entry in found)))
+        addresses = dict.fromkeys(str(entry[4][0]) for entry in found)
+        resolution = Resolution(host=host, addresses=tuple(sorted(addresses, key=_is_ipv6)))
     deliver(resolution)
+
+
+def _is_ipv6(address: str) -> bool:
+    return ":" in address

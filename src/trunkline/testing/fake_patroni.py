@@ -5,6 +5,7 @@ HTTP/1.0 style without keep-alive); what a whole cluster says is `trunkline.test
 """
 
 import asyncio
+import base64
 import json
 import ssl
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from aiohttp import BasicAuth, web
+from aiohttp import web
 
 GOODBYE_S = 0.1
 
@@ -115,7 +116,8 @@ class FakePatroni:
     def _is_welcome(self, request: web.BaseRequest) -> bool:
         if self._login is None:
             return True
-        return request.headers.get("Authorization") == BasicAuth(*self._login, "utf-8").encode()
+        secret = base64.b64encode(":".join(self._login).encode()).decode()
+        return request.headers.get("Authorization") == f"Basic {secret}"
 
 
 _LOGIN_FIRST = Answer(body=b"no auth header received", status=401)
