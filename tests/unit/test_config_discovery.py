@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from config_host import Host
 
+from trunkline.config.discovery import Places
 from trunkline.config.settings import ClusterSettings
 from trunkline.errors import SettingsError
 
@@ -88,6 +89,14 @@ def test_ctl_goes_before_restapi_and_the_servers_certificate_is_not_ours(host: H
     assert api.verify is False
 
 
+def test_the_user_of_ctl_goes_before_that_of_restapi(host: Host) -> None:
+    put(host, SECURE.replace("ctl:\n", "ctl:\n  authentication: {{username: admin, password: other}}\n"))
+    api = cluster_of(host).api
+    assert api.username == "admin"
+    assert api.password is not None
+    assert api.password.get_secret_value() == "other"
+
+
 @pytest.mark.parametrize(
     ("listen", "url"),
     [
@@ -132,6 +141,15 @@ def test_debians_one_file_per_cluster(host: Host) -> None:
     assert "--patroni-config" in error.value.hint
     assert host.load(patroni_config=second).settings.clusters[0].scope == "billing"
     assert host.load(environ={"TRUNKLINE_PATRONI_CONFIG": str(second)}).settings.clusters[0].scope == "billing"
+
+
+def test_a_place_that_cannot_be_looked_at_is_empty(host: Host) -> None:
+    # for root every directory is open; a name that is too long fails the same way
+    unseen = host.patroni / ("x" * 300)
+    host.places = Places(settings=host.file, patroni=(unseen, host.patroni / "config.yml"), patroni_directory=unseen)
+    assert "no cluster is known" in host.faults()
+    put(host, PLAIN)
+    assert cluster_of(host).scope == "orders"
 
 
 def test_another_scope_than_the_settings_name(host: Host) -> None:

@@ -29,13 +29,21 @@ class Places:
 def find_patroni_config(places: Places) -> Path | None:
     """The configuration of the one Patroni on this host; None where there is none, or several."""
     for path in places.patroni:
-        if path.is_file():
+        if _is_file(path):
             return path
     try:
         others = sorted(path for path in places.patroni_directory.glob("*.yml") if path.name != "dcs.yml")
     except OSError:
         return None
     return others[0] if len(others) == 1 else None
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; in a directory that this user may not look into there is none for us."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def read_patroni_config(path: Path) -> list[Assignment]:

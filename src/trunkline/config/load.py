@@ -188,10 +188,10 @@ def _no_cluster(places: Places) -> SettingsError:
     patroni = " or ".join(str(path) for path in places.patroni)
     directory = places.patroni_directory
     hint = "`trunkline demo` shows it all without a cluster"
-    if directory.parent.is_dir() and directory.is_dir():
+    if os.access(directory, os.R_OK | os.X_OK):
         hint = f"there is a {directory}, but not one file in it that is clearly meant: name it with --patroni-config"
-        if not os.access(directory, os.R_OK | os.X_OK):
-            hint = f"there is a {directory}, but this user may not look into it"
+    elif os.access(directory, os.F_OK):
+        hint = f"there is a {directory}, but this user may not look into it"
     return SettingsError(THREE_WAYS.format(settings=places.settings, patroni=patroni), hint=hint)
 
 
