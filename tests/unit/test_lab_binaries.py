@@ -9,6 +9,11 @@ from trunkline.errors import LabError
 from trunkline.lab.binaries import Binary, find_binaries, find_haproxies, parse_version
 
 
+def fake_haproxy(path: Path, version: str, built_with: str = "+LUA") -> Path:
+    """It answers -v and -vv alike."""
+    return fake_program(path, f"HAProxy version {version}\nFeature list : {built_with}")
+
+
 def fake_program(path: Path, says: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"#!{sys.executable}\nprint({says!r})\n")
@@ -38,7 +43,7 @@ def test_ten_is_newer_than_nine() -> None:
 
 
 def test_the_environment_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = fake_program(tmp_path / "haproxy", "HAProxy version 2.7.1")
+    program = fake_haproxy(tmp_path / "haproxy", "2.7.1")
     monkeypatch.setenv("TRUNKLINE_HAPROXY", str(program))
     assert find_haproxies() == (Binary(path=program, version=(2, 7, 1), source="TRUNKLINE_HAPROXY"),)
 
@@ -50,12 +55,19 @@ def test_a_name_in_the_environment_that_leads_nowhere_is_said(monkeypatch: pytes
 
 
 def test_the_newest_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_program(tmp_path / "haproxy", "HAProxy version 99.0.1")
+    fake_haproxy(tmp_path / "haproxy", "99.0.1")
     monkeypatch.delenv("TRUNKLINE_HAPROXY", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     found = find_haproxies()
     assert found[0].path == tmp_path / "haproxy"
     assert [binary.version for binary in found] == sorted((b.version for b in found), reverse=True)
+
+
+def test_one_that_cannot_run_our_configuration_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_haproxy(tmp_path / "haproxy", "99.0.1", built_with="-LUA")
+    monkeypatch.delenv("TRUNKLINE_HAPROXY", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert (99, 0, 1) not in [binary.version for binary in find_haproxies()]
 
 
 def test_a_program_that_does_not_run_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from trunkline.lab.record import write_private
 NAME = "balancer"
 RUN = (sys.executable, "-m", "trunkline", "run")
 START_TIMEOUT_S = 40.0
+PATIENCE_S = 1.0
 STOP_TIMEOUT_S = 15.0
 LAST_WORDS = 12
 
@@ -130,10 +131,11 @@ class Balancer:
         return list(dict.fromkeys(family + [s.id for s in working_under(self.directory, frozenset({"haproxy"}))]))
 
     def stop(self) -> None:
-        """As an operator would: SIGTERM and a deadline; then by force. Nothing of it is left."""
+        """SIGTERM, and a second one to those who would wait for their sessions; then by force. Nothing is left."""
         supervisor = self.lab.processes.alive(NAME)
         if supervisor is not None:
             send([supervisor], signal.SIGTERM)
+            send(wait_gone([supervisor], timeout_s=PATIENCE_S), signal.SIGTERM)
             wait_gone([supervisor], timeout_s=STOP_TIMEOUT_S)
         remaining = self.processes()
         send(remaining, signal.SIGKILL)

