@@ -25,6 +25,7 @@ from trunkline.lab.bringup import bring_up
 from trunkline.lab.cluster import Lab
 from trunkline.lab.ending import FACE, end_lab
 from trunkline.lab.interruption import Interrupted, Interruption, interruptible
+from trunkline.lab.patroni_config import LOOP_WAIT_S, TTL_S
 
 DEFAULT_DIR = Path("demo")
 
@@ -129,12 +130,12 @@ def _has_terminal() -> bool:
 def _say_parts(lab: Lab) -> None:
     parts = lab.made.binaries
     patroni = importlib.metadata.version("patroni")
-    err.print(
-        f"HAProxy {parts.haproxy}, PostgreSQL {parts.postgres}, Patroni {patroni} (pip), etcd {parts.etcd}; "
-        f"running as {lab.disguise.words}; everything is in {lab.root}",
-        markup=False,
-        soft_wrap=True,
-    )
+    for line in (
+        f"HAProxy {parts.haproxy}, PostgreSQL {parts.postgres}, Patroni {patroni} (pip), etcd {parts.etcd}",
+        f"Running as {lab.disguise.words}, all of it in {lab.root}",
+        f"Patroni fails over sooner than with its defaults: ttl {TTL_S} s, loop_wait {LOOP_WAIT_S} s",
+    ):
+        err.print(line, markup=False, soft_wrap=True)
 
 
 def _say_how_to_reach(lab: Lab, balancer: Balancer) -> None:

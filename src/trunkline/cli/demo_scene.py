@@ -81,10 +81,9 @@ def draw(scene: Scene, keys: tuple[tuple[str, str, bool], ...]) -> RenderableTyp
         _writer(scene.writer),
         Text(),
         _keys(keys, scene.busy),
+        _addresses(scene.addresses),
         Text(),
         *(Text(event, style="dim") for event in scene.events[-EVENTS_SHOWN:]),
-        Text(),
-        _addresses(scene.addresses),
     )
 
 
