@@ -51,6 +51,15 @@ def test_values_do_not_change() -> None:
         StatsSettings().user = "somebody"  # type: ignore[misc]
 
 
+def test_equal_settings_are_one_key() -> None:
+    def settings(tag: str) -> Settings:
+        services = {"replicas": {"tags": {"a": tag, "b": True}}}
+        return Settings.model_validate({"clusters": [{"patroni": ["a"], "services": services}]})
+
+    assert len({settings("x"), settings("x"), settings("y")}) == 2
+    assert hash(Settings()) == hash(Settings())
+
+
 def test_conventional_ports() -> None:
     services = ServicesSettings.model_validate({"sync_replicas": {}, "async_replicas": {}})
     assert services.primary is not None

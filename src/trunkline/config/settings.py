@@ -23,8 +23,7 @@ from trunkline.config.values import (
     SessionsOrAutoOrOff,
     Size,
     SocketPath,
-    TagName,
-    TagValue,
+    TagValues,
     UserName,
     parse_size,
 )
@@ -93,8 +92,10 @@ class ReplicaServiceSettings(ServiceSettings):
         "Without it: any lag will do.",
         unit="bytes",
     )
-    tags: dict[TagName, TagValue] = setting(
-        {}, "Only members whose tags in patroni.yml have these values serve here, e.g. `{datacenter: east}`."
+    tags: TagValues = setting(
+        {},
+        "Only members whose tags in patroni.yml have these values serve here, e.g. `{datacenter: east}`.",
+        validate_default=True,
     )
     fallback_to_primary: bool = setting(True, "Whether the primary serves here when no replica can.")
 

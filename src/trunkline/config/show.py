@@ -15,6 +15,7 @@ from trunkline.config.describe import CLUSTERS
 from trunkline.config.faults import Key
 from trunkline.config.load import LoadedSettings
 from trunkline.config.settings import Section
+from trunkline.config.values import Tags
 
 MASK = "********"
 INDENT = "  "
@@ -68,4 +69,6 @@ def _plain(value: object) -> object:
             return str(value)
         case tuple():
             return [_plain(item) for item in value]
+        case Tags():
+            return dict(value)
     return value

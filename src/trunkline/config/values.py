@@ -189,6 +189,16 @@ TagValue = Annotated[
 ]
 
 
+class Tags(dict[str, bool | int | str]):
+    """Names with values that nobody changes, so that settings can be compared and be keys."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+
+TagValues = Annotated[dict[TagName, TagValue], AfterValidator(Tags)]
+
+
 # Paths
 
 
