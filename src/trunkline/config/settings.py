@@ -297,6 +297,5 @@ class Settings(Section):
     timeouts: TimeoutSettings = setting(TimeoutSettings(), "Of the data path.")
     directory: PlainPath | None = setting(
         None,
-        "Where `trunkline run` keeps configuration, sockets and state. "
-        "Without it: /run/trunkline as root, else $XDG_RUNTIME_DIR/trunkline.",
+        "Where `trunkline run` keeps configuration, sockets and state. Without it: the command chooses and says where.",
     )
