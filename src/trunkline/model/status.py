@@ -1,0 +1,105 @@
+"""What a person is told: the object that `trunkline status` shows and `--json` prints (docs/status.md).
+
+Values only; they are decided in `trunkline.plan.explain`. Names of fields are the keys of the JSON: outsiders build on
+them, so they are added to and never renamed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from trunkline.model.cluster import Role
+from trunkline.model.desired import ServiceKind
+from trunkline.model.proxy import Health
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberInService:
+    """One member in one service: what HAProxy says, what Patroni says, and why.
+
+    `health`: None where HAProxy does not have this server. `check`: HAProxy's last check, as "L7OK 200".
+    `takes_sessions`: HAProxy sends new sessions here. `qualifies`: Patroni's own answer to the same question lets it
+    serve; None where it gave none. `agrees`: the two do not contradict each other. `reason`: why in or out, a sentence.
+    `is_notable`: somebody may want to look at it; a replica behind the write port is not.
+    """
+
+    service: str
+    kind: ServiceKind
+    health: Health | None
+    check: str
+    sessions: int
+    queued: int
+    takes_sessions: bool
+    qualifies: bool | None
+    agrees: bool
+    reason: str
+    is_notable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberStatus:
+    """One member. `role`, `state`, `timeline`, `lag_bytes`, `tags`: what the cluster says of it (`GET /cluster`), or
+    itself where it knows better. `problem`: why its own API gave no answer, "" when it did."""
+
+    name: str
+    address: str
+    api_url: str
+    role: Role
+    state: str
+    timeline: int | None
+    lag_bytes: int | None
+    tags: Mapping[str, object] = field(default_factory=dict)
+    problem: str = ""
+    services: tuple[MemberInService, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceStatus:
+    """One port. `is_open`: HAProxy listens. `members`: who gets new sessions. `held`: clients that wait for a server.
+    `sentence`: what a client gets here."""
+
+    service: str
+    kind: ServiceKind
+    listens: tuple[str, ...]
+    is_open: bool
+    members: tuple[str, ...]
+    sessions: int
+    queued: int
+    held: int
+    sentence: str
+    is_notable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterStatus:
+    """One cluster. `leader`: as the cluster says. `problem`: why no API of it was of use, "" when one was.
+    `is_primary_reachable`: a client of the primary's port gets the primary."""
+
+    scope: str
+    leader: str | None
+    is_paused: bool
+    is_standby_cluster: bool
+    scheduled_switchover: str
+    problem: str
+    is_primary_reachable: bool
+    members: tuple[MemberStatus, ...]
+    services: tuple[ServiceStatus, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HAProxyStatus:
+    """The HAProxy that was asked. `problem`: why it gave no answer, "" when it did."""
+
+    socket: str
+    version: str
+    pid: int | None
+    uptime_s: int | None
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """Everything. `is_primary_reachable`: of every cluster that has a port for its primary."""
+
+    is_primary_reachable: bool
+    haproxy: HAProxyStatus
+    clusters: tuple[ClusterStatus, ...]

@@ -1,0 +1,205 @@
+"""Why one member is in or out of one service, in a sentence, and whether HAProxy and Patroni agree on it.
+
+Pure. Patroni's side is the member's own answer to the very question that HAProxy asks; HAProxy's side is its server and
+the last check of it. What a whole service or cluster is told is in `explain`.
+"""
+
+from dataclasses import dataclass
+
+from trunkline.config.settings import ReplicaServiceSettings, ServiceSettings
+from trunkline.model.cluster import Member, MemberAnswer, Role
+from trunkline.model.desired import CheckTiming, Service, ServiceKind
+from trunkline.model.proxy import Health, ServerState
+
+REPLICAS = (Role.REPLICA, Role.SYNC_STANDBY, Role.QUORUM_STANDBY)
+SYNCHRONOUS = (Role.SYNC_STANDBY, Role.QUORUM_STANDBY)
+
+ROLES = {
+    Role.PRIMARY: "is the primary",
+    Role.STANDBY_LEADER: "leads the standby cluster, which takes no writes",
+    Role.SYNC_STANDBY: "is a replica",
+    Role.QUORUM_STANDBY: "is a replica",
+    Role.REPLICA: "is a replica",
+    Role.UNKNOWN: "has a role that Trunkline does not know",
+}
+
+BY_HAND = {Health.MAINT: "maint", Health.DRAIN: "drain"}
+GONE = "the cluster does not list it any more"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One member in one service, from both sides.
+
+    `member`: None where the cluster does not list it, or where nobody could say (`is_seen` false).
+    `answer`: to `GET service.path`; None where there is none.
+    `server`: None where HAProxy does not have it. `is_asked`: whether HAProxy could be asked at all.
+    """
+
+    service: Service
+    settings: ServiceSettings
+    member: Member | None
+    is_seen: bool
+    answer: MemberAnswer | None
+    server: ServerState | None
+    is_asked: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What is shown of a case; see `trunkline.model.status.MemberInService`."""
+
+    qualifies: bool | None
+    agrees: bool
+    reason: str
+    is_notable: bool
+
+
+def judge(case: Case) -> Verdict:
+    """Whether both sides agree, and why it is so."""
+    may, told = patroni_says(case)
+    server = case.server
+    if server is None:
+        return _without_server(case, may, told)
+    if server.health in BY_HAND:
+        by_hand = f"set to {BY_HAND[server.health]} by hand"
+        agrees = may is not True
+        return Verdict(qualifies=may, agrees=agrees, reason=f"{by_hand}; it {told}", is_notable=True)
+    is_in = server.takes_sessions
+    if may is None:
+        words = f"HAProxy's own check passes ({last_check(server)})" if is_in else haproxy_says(server)
+        return Verdict(qualifies=None, agrees=True, reason=f"{told}; {words}", is_notable=case.is_seen)
+    if may == is_in:
+        return Verdict(qualifies=may, agrees=True, reason=told, is_notable=not is_in and not is_ordinary(case))
+    words = _why_still_in(server, case.service.timing) if is_in else haproxy_says(server)
+    return Verdict(qualifies=may, agrees=False, reason=f"{told}, but {words}", is_notable=True)
+
+
+def is_ordinary(case: Case) -> bool:
+    """Whether a member is out only because another port is for it."""
+    if case.answer is None:
+        return False
+    answer, kind = case.answer, case.service.kind
+    is_replica = answer.role in REPLICAS and answer.replay_location is not None
+    if kind is ServiceKind.PRIMARY:
+        return answer.status_code != 200 and (is_replica or answer.role is Role.STANDBY_LEADER)
+    if answer.role.is_leader:
+        return answer.writes_location is not None or answer.role is Role.STANDBY_LEADER
+    is_of_other_kind = {ServiceKind.SYNC_REPLICAS: False, ServiceKind.ASYNC_REPLICAS: True}.get(kind)
+    return is_replica and is_of_other_kind is not None and (answer.role in SYNCHRONOUS) == is_of_other_kind
+
+
+def patroni_says(case: Case) -> tuple[bool | None, str]:
+    """Whether the member may serve, judged as HAProxy's check does, and why."""
+    if case.member is None:
+        return None, GONE if case.is_seen else "no Patroni could be asked"
+    if case.answer is None:
+        return None, "its REST API gave us no answer"
+    if case.service.kind is ServiceKind.PRIMARY:
+        return _as_primary(case.answer, serves_standby_leader=case.service.serves_standby_leader)
+    return _as_replica(case, case.member, case.answer)
+
+
+def haproxy_says(server: ServerState) -> str:
+    """Why HAProxy sends nobody there."""
+    what = f"{server.check_description or server.check_status} {_ago(server.last_change_s)}"
+    match server.check_status[:2]:
+        case "" | "IN" | "UN":
+            return "HAProxy has not asked it yet"
+        case "L4" | "SO":
+            return f"HAProxy does not reach its REST API ({what})"
+        case "L6":
+            return f"HAProxy has no TLS with its REST API ({what})"
+    if server.check_status == "L7TOUT":
+        return f"its REST API does not answer HAProxy ({what})"
+    if server.check_status == "L7OK":
+        return "HAProxy waits for more good answers"
+    return f"HAProxy's check says no ({what})"
+
+
+def last_check(server: ServerState) -> str:
+    """HAProxy's code for its last check, with the status that was answered."""
+    code = "" if server.check_code is None else f" {server.check_code}"
+    return f"{server.check_status}{code}"
+
+
+def _without_server(case: Case, may: bool | None, told: str) -> Verdict:
+    if not case.is_asked:
+        return Verdict(qualifies=may, agrees=True, reason=told, is_notable=False)
+    missing = "HAProxy does not have it: its configuration is older than this member"
+    return Verdict(qualifies=may, agrees=False, reason=f"{missing}; it {told}", is_notable=True)
+
+
+def _as_primary(answer: MemberAnswer, *, serves_standby_leader: bool) -> tuple[bool, str]:
+    if answer.accepts_writes:
+        return True, "accepts writes"
+    if answer.status_code != 200:
+        is_dead = answer.writes_location is None and answer.replay_location is None
+        return False, f"does not lead, and its PostgreSQL is {answer.state}" if is_dead else ROLES[answer.role]
+    if answer.role is Role.STANDBY_LEADER and serves_standby_leader:
+        return True, "leads the standby cluster"
+    if answer.role in REPLICAS:
+        return False, "holds the leader lock, but its promotion has not ended"
+    return False, f"holds the leader lock, but no query succeeds on its PostgreSQL ({answer.state})"
+
+
+def _as_replica(case: Case, member: Member, answer: MemberAnswer) -> tuple[bool, str]:
+    if answer.role not in REPLICAS:
+        return False, ROLES[answer.role]
+    if answer.replay_location is None:
+        return False, f"replays nothing: its PostgreSQL is {answer.state}"
+    if answer.status_code == 200:
+        return True, "replays"
+    return False, _why_refused(case, member, answer)
+
+
+def _why_refused(case: Case, member: Member, answer: MemberAnswer) -> str:
+    """Patroni refuses with a bare 503; which of its conditions it was is seen from the outside."""
+    settings, kind = case.settings, case.service.kind
+    if member.tags.get("noloadbalance") is True:
+        return "asks for no load (tag noloadbalance)"
+    if kind is ServiceKind.SYNC_REPLICAS and answer.role not in SYNCHRONOUS:
+        return "is no synchronous replica"
+    if kind is ServiceKind.ASYNC_REPLICAS and answer.role in SYNCHRONOUS:
+        return "is a synchronous replica"
+    if isinstance(settings, ReplicaServiceSettings):
+        for tag, wanted in sorted(settings.tags.items()):
+            if member.tags.get(tag) != wanted:
+                return f"has another tag {tag} than {wanted!r}"
+        limit = settings.lag_limit_bytes
+        if limit is not None and member.lag_bytes is not None and member.lag_bytes > limit:
+            return f"lags {size(member.lag_bytes)} behind, more than {size(limit)}"
+        if limit is not None:
+            return f"lags more than {size(limit)} behind"
+    return f"is refused by its Patroni (status {answer.status_code}, {answer.state})"
+
+
+def _why_still_in(server: ServerState, timing: CheckTiming) -> str:
+    if server.check_status == "L7OK":
+        pause_ms = (timing.fall - 1) * timing.fast_interval_ms
+        return f"HAProxy sends sessions there: {timing.fall} bad answers within {pause_ms} ms end that"
+    if server.check_status == "L7TOUT" or server.check_status.startswith("L4"):
+        return f"HAProxy sends sessions there: it waits for the REST API ({last_check(server)})"
+    if not server.check_status:
+        return "HAProxy sends sessions there and checks nothing"
+    return f"HAProxy still sends sessions there, its check has begun to fail ({last_check(server)})"
+
+
+def _ago(seconds: int) -> str:
+    return f"for {duration(seconds)}"
+
+
+def duration(seconds: int) -> str:
+    """In words that fit into a line: 45 s, 12 min, 3 h, 2 d."""
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"
+
+
+def size(count: int) -> str:
+    """Bytes in PostgreSQL's units."""
+    for unit, length in (("GB", 1024**3), ("MB", 1024**2), ("kB", 1024)):
+        if count >= length:
+            return f"{count / length:.3g} {unit}" if count < 1000 * length else f"{count // length} {unit}"
+    return f"{count} B"
