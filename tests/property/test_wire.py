@@ -3,6 +3,7 @@
 import json
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import example, given
@@ -30,8 +31,9 @@ HAPROXY = [path.read_text() for path in sorted((DATA / "haproxy").glob("*/*.txt"
 NOW = datetime(2026, 11, 24, 12)
 
 members = st.text(min_size=1)
+urls = st.builds("{}://{}:{}".format, st.sampled_from(["http", "https", "ftp"]), st.text(max_size=8), st.integers(0))
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    urls | st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
@@ -119,6 +121,8 @@ def test_anything_may_answer_in_patronis_place(body: str | bytes) -> None:
 
 
 @given(damaged_json())
+@example('{"members": [{"name": "a", "api_url": "http://a b:8008"}]}')
+@example('{"members": [{"name": "a", "api_url": "http:///patroni"}]}')
 def test_what_patroni_says_is_read_or_refused(body: str) -> None:
     view, config, answer = read_patroni(body)
     if isinstance(view, ClusterView):
@@ -128,6 +132,7 @@ def test_what_patroni_says_is_read_or_refused(body: str) -> None:
             assert member.host
             assert not set(member.host) & set(" \t\r\n\"'\\#{}[]")
             assert member.api_url.isprintable()
+            assert not set(urlsplit(member.api_url).hostname or " ") & set(" \t\r\n\"'\\#{}[]")
             assert member.lag_bytes is None or member.lag_bytes >= 0
     if isinstance(config, DynamicConfig):
         assert config.ttl_s > 0

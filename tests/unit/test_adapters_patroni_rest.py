@@ -182,6 +182,12 @@ async def test_another_status(patroni: FakePatroni, status: int) -> None:
     assert f"answered with status {status}" in (await refusal(patroni.url)).message
 
 
+async def test_a_redirection_is_not_followed(patroni: FakePatroni, cluster: FakeCluster) -> None:
+    """Who answers elsewhere is not the member that was asked."""
+    patroni.answers["/cluster"] = Answer(body=b"", status=302, location=f"{cluster.urls[0]}/cluster")
+    assert "answered with status 302" in (await refusal(patroni.url)).message
+
+
 async def test_an_answer_without_end(patroni: FakePatroni) -> None:
     patroni.answers["/cluster"] = Answer(body=b" " * 5_000_000)
     assert "more than" in (await refusal(patroni.url)).message

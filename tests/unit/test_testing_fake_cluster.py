@@ -139,8 +139,8 @@ async def test_accepts_and_stays_silent(session: aiohttp.ClientSession) -> None:
 async def test_closes_after_each_answer() -> None:
     async with FakePatroni() as patroni:
         reader, writer = await asyncio.open_connection(patroni.host, patroni.port)
-        writer.write(b"GET /primary HTTP/1.0\r\n\r\n")
-        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.0 503 ")
+        writer.write(b"GET /primary HTTP/1.1\r\nHost: patroni\r\n\r\n")
+        head, _, body = (await asyncio.wait_for(reader.read(), 2)).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 503 ")
         assert body == b"{}"
         writer.close()

@@ -20,10 +20,11 @@ GOODBYE_S = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A status and a body, as recorded or as made up."""
+    """A status and a body, as recorded or as made up; `location`: where a redirection leads."""
 
     body: bytes
     status: int = 200
+    location: str | None = None
 
     @classmethod
     def of(cls, document: object, *, status: int = 200) -> Self:
@@ -106,7 +107,9 @@ class FakePatroni:
         self.requests.append(request.path_qs)
         await self._speaks.wait()
         answer = self.answer(request.path, request.query) if self._is_welcome(request) else _LOGIN_FIRST
-        headers = {"WWW-Authenticate": 'Basic realm="Patroni"'} if answer is _LOGIN_FIRST else {}
+        headers = {"Location": answer.location} if answer.location else {}
+        if answer is _LOGIN_FIRST:
+            headers["WWW-Authenticate"] = 'Basic realm="Patroni"'
         response = web.Response(
             status=answer.status, body=answer.body, content_type="application/json", headers=headers
         )
