@@ -10,9 +10,10 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from trunkline.adapters.haproxy_binary import HAProxyBinary
 from trunkline.adapters.master_socket import reload
@@ -106,8 +107,7 @@ async def start(binary: HAProxyBinary, paths: Paths) -> HAProxyProcess:
     if process.has_ended:
         process.release()
         raise HAProxyError(f"HAProxy {process.ending} at once", hint="its own words are above")
-    nothing_to_drain = asyncio.Event()
-    await process.stop(drain_timeout_s=0, at_once=nothing_to_drain)
+    await process.stop(drain_timeout_s=0, at_once=asyncio.Event())
     raise HAProxyError(
         f"HAProxy did not answer on {paths.admin_socket} within {START_TIMEOUT_S:g} s", hint="its own words are above"
     )
@@ -184,9 +184,9 @@ async def _until(is_so: Callable[[], bool], *, timeout_s: float) -> bool:
     return True
 
 
-async def _first(waits: Iterable[object], *, timeout_s: float) -> None:
+async def _first(waits: Iterable[Coroutine[Any, Any, object]], *, timeout_s: float) -> None:
     """Until the first of them is done, or the time is over."""
-    tasks = [asyncio.ensure_future(wait) for wait in waits]  # type: ignore[call-overload]
+    tasks = [asyncio.create_task(wait) for wait in waits]
     try:
         await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
     finally:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
+from itertools import pairwise
 from pathlib import Path
 
 from trunkline.model.desired import Endpoint, Paths
@@ -50,7 +51,7 @@ def family(paths: Paths) -> Family:
 
 def is_of(words: tuple[str, ...], paths: Paths) -> bool:
     """Whether this is the command line of a HAProxy with these paths; a reload puts words of its own before ours."""
-    pairs = set(zip(words, words[1:], strict=False))
+    pairs = set(pairwise(words))
     return "-W" in words and ("-p", paths.pid) in pairs and ("-f", paths.config) in pairs
 
 
@@ -102,9 +103,9 @@ def _listening_inodes(endpoint: Endpoint) -> Iterator[str]:
             continue
         for fields in map(str.split, lines):
             address, _, port = fields[1].rpartition(":")
-            if fields[3] == LISTENING and int(port, 16) == endpoint.port:
-                if is_in_the_way(decode(address), endpoint.address):
-                    yield fields[9]
+            is_on_port = fields[3] == LISTENING and int(port, 16) == endpoint.port
+            if is_on_port and is_in_the_way(decode(address), endpoint.address):
+                yield fields[9]
 
 
 def decode(text: str) -> str:

@@ -3,6 +3,7 @@
 Owns every number that ends up in the configuration and the reason for it; `trunkline.render` only writes it down.
 """
 
+from base64 import b64encode
 from ipaddress import ip_address
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -53,18 +54,20 @@ NOBODY = {
 
 
 def desired_balancer(
-    settings: Settings, clusters: tuple[ClusterView, ...], host: HostFacts, paths: Paths
+    settings: Settings, clusters: tuple[ClusterView | None, ...], host: HostFacts, paths: Paths
 ) -> Balancer:
-    """What HAProxy should be; `clusters` are the views of `settings.clusters`, in that order.
+    """What HAProxy should be; `clusters` are the views of `settings.clusters`, in that order. A cluster that nobody
+    has seen yet, None, has no services; the names of the others are as they will be with it.
 
     Member hosts and the hosts of their API URLs are expected as address literals; where an API URL still names a
     host, the member's own address stands in for it.
     """
     is_several = len(settings.clusters) > 1
+    seen = [(chosen, view) for chosen, view in zip(settings.clusters, clusters, strict=True) if view is not None]
     services = tuple(
         service
-        for chosen, view in sorted(zip(settings.clusters, clusters, strict=True), key=lambda pair: pair[1].scope)
-        for service in _services(chosen, view, prefix=f"{to_haproxy(view.scope)}_" if is_several else "")
+        for chosen, view in sorted(seen, key=lambda pair: pair[1].scope)
+        for service in _services(chosen, view, paths, prefix=f"{to_haproxy(view.scope)}_" if is_several else "")
     )
     maxconn, reason = choose_maxconn(settings.haproxy.maxconn, host, sum(len(s.servers) for s in services))
     haproxy = settings.haproxy
@@ -99,18 +102,18 @@ def choose_maxconn(wanted: int | str, host: HostFacts, servers: int) -> tuple[in
     return max(fits, 1), f"what the file limit of {host.file_limit} carries at two files a session"
 
 
-def _services(chosen: ClusterSettings, view: ClusterView, *, prefix: str) -> tuple[Service, ...]:
+def _services(chosen: ClusterSettings, view: ClusterView, paths: Paths, *, prefix: str) -> tuple[Service, ...]:
     wanted = (
         (ServiceKind.PRIMARY, chosen.services.primary),
         (ServiceKind.REPLICAS, chosen.services.replicas),
         (ServiceKind.SYNC_REPLICAS, chosen.services.sync_replicas),
         (ServiceKind.ASYNC_REPLICAS, chosen.services.async_replicas),
     )
-    return tuple(_service(kind, its, chosen, view, prefix) for kind, its in wanted if its is not None)
+    return tuple(_service(kind, its, chosen, view, paths, prefix) for kind, its in wanted if its is not None)
 
 
 def _service(
-    kind: ServiceKind, its: ServiceSettings, chosen: ClusterSettings, view: ClusterView, prefix: str
+    kind: ServiceKind, its: ServiceSettings, chosen: ClusterSettings, view: ClusterView, paths: Paths, prefix: str
 ) -> Service:
     has_fallback = (
         isinstance(its, ReplicaServiceSettings)
@@ -126,7 +129,7 @@ def _service(
         path=_check_path(kind, its, chosen),
         servers=tuple(_server(member, chosen) for member in sorted(view.members, key=lambda m: m.name)),
         timing=_check_timing(chosen, view.config),
-        tls=_check_tls(chosen, view),
+        tls=_check_tls(chosen, view, paths),
         authorization=_authorization(chosen),
         hold=_hold(kind, chosen, view),
         server_maxconn=_server_maxconn(chosen, view.config),
@@ -185,23 +188,30 @@ def _check_timing(chosen: ClusterSettings, config: DynamicConfig) -> CheckTiming
     )
 
 
-def _check_tls(chosen: ClusterSettings, view: ClusterView) -> CheckTls | None:
+def _check_tls(chosen: ClusterSettings, view: ClusterView, paths: Paths) -> CheckTls | None:
     if not any(member.api_url.startswith("https:") for member in view.members):
         return None
     api = chosen.api
     return CheckTls(
         ca_file=str(api.ca_file) if api.ca_file else None,
-        certificate_file=str(api.cert_file) if api.cert_file else None,
+        certificate_file=client_certificate(view.scope, paths) if api.cert_file else None,
         verify=api.verify,
         server_name=api.server_name,
     )
+
+
+def client_certificate(scope: str, paths: Paths) -> str:
+    """Our client certificate for the REST API of a cluster: HAProxy wants certificate and key in one file, and a copy
+    of its own lets a renewal be noticed."""
+    return f"{paths.certificates}/trunkline-{to_haproxy(scope)}.pem"
 
 
 def _authorization(chosen: ClusterSettings) -> str | None:
     api = chosen.api
     if api.username is None or api.password is None or not api.authenticate_checks:
         return None
-    return basic_authorization(api.username, api.password.get_secret_value())
+    login = f"{api.username}:{api.password.get_secret_value()}"
+    return "Basic " + b64encode(login.encode()).decode("ascii")
 
 
 def _hold(kind: ServiceKind, chosen: ClusterSettings, view: ClusterView) -> Hold:

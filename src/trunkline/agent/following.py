@@ -1,0 +1,225 @@
+"""One cluster, followed through its members' REST APIs: asked every two seconds, kept in mind when they are silent.
+
+Owns asking, the name server, and the log lines on who is reached; what answers mean is decided in `discovery`.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from typing import NoReturn, Self
+
+import structlog
+
+from trunkline.adapters.patroni_rest import PatroniRest
+from trunkline.adapters.resolver import resolve
+from trunkline.agent.discovery import (
+    Answers,
+    Known,
+    choose,
+    judge_scope,
+    key,
+    merged,
+    names_in,
+    reachable_url,
+    resolved,
+    unresolved,
+    with_addresses,
+)
+from trunkline.config.settings import ClusterSettings
+from trunkline.errors import PatroniError, WrongScopeError
+from trunkline.model.cluster import ClusterView
+
+EVERY_S = 2.0
+ODD_ANSWERS = 2
+"""How many rounds without an answer make a line in the log; one alone may be a busy API."""
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True, kw_only=True)
+class Silence:
+    """Rounds without an answer, when they began, and why there is none."""
+
+    rounds: int
+    since_s: float
+    why: str
+
+
+class Following:
+    """What is known of one cluster of the settings; `changed` is called when that is something new."""
+
+    def __init__(self, chosen: ClusterSettings, known: Known | None = None) -> None:
+        self.chosen = chosen
+        self.known = known
+        self._silent: dict[str, Silence] = {}
+        self._without_address: tuple[str, ...] = ()
+        self._foreign = ""
+        self._is_waiting = False
+
+    def __repr__(self) -> str:
+        return f"Following({self.name}, known={self.known is not None}, silent={sorted(self._silent)})"
+
+    @property
+    def name(self) -> str:
+        """What people call the cluster, as far as anybody knows."""
+        known = self.known.view.scope if self.known else None
+        return self.chosen.scope or known or ", ".join(self.chosen.patroni)
+
+    @property
+    def view(self) -> ClusterView | None:
+        """The cluster with addresses in place of names; None as long as nobody has said anything."""
+        return resolved(self.known) if self.known is not None else None
+
+    async def follow(self, changed: Callable[[], None]) -> NoReturn:
+        """Look again and again. Raises WrongScopeError while nothing else is known."""
+        async with _Client(self.chosen) as client:
+            while True:
+                if await self.look(client):
+                    changed()
+                await asyncio.sleep(EVERY_S)
+
+    async def look_once(self) -> bool:
+        """One round; whether something new is known."""
+        async with _Client(self.chosen) as client:
+            return await self.look(client)
+
+    async def look(self, client: "_Client") -> bool:
+        """One round with a client that stays; whether something new is known."""
+        before = self.view
+        answers = await self._ask(client)
+        self._judge(answers)
+        await self._learn(client, answers)
+        self._tell(answers)
+        return self.view is not None and (before is None or _lasting(before) != _lasting(self.view))
+
+    async def _ask(self, client: "_Client") -> Answers:
+        addresses = self.known.addresses if self.known else {}
+        listed = tuple(map(key, self.chosen.patroni))
+        urls = tuple(dict.fromkeys(listed + (self.known.urls if self.known else ())))
+        try:
+            rest = await client.rest()
+        except PatroniError as error:
+            if self.known is None:
+                raise
+            return dict.fromkeys(urls, error)
+        answers = await asyncio.gather(*(_cluster(rest, reachable_url(url, addresses)) for url in urls))
+        if not any(isinstance(answer, ClusterView) for answer in answers):
+            await client.renew()  # a certificate may have been replaced
+        return dict(zip(urls, answers, strict=True))
+
+    def _judge(self, answers: Answers) -> None:
+        """A wrong scope ends the start; later it is one member's answer that does not count."""
+        scope = self.chosen.scope or (self.known.view.scope if self.known else None)
+        try:
+            judge_scope(answers, scope)
+        except WrongScopeError as error:
+            if self.known is None:
+                raise
+            if error.message != self._foreign:
+                log.error("an answer of another cluster is left out", cluster=self.name, why=error.message)
+            self._foreign = error.message
+        else:
+            self._foreign = ""
+
+    async def _learn(self, client: "_Client", answers: Answers) -> None:
+        scope = self.chosen.scope or (self.known.view.scope if self.known else None)
+        chosen = choose(answers, scope)
+        if chosen is None:
+            return
+        url, view = chosen
+        addresses = self.known.addresses if self.known else {}
+        try:
+            config = await (await client.rest()).config(reachable_url(url, addresses))
+        except PatroniError:
+            if self.known is None:
+                return  # sizes and times hang on it: the next round asks again
+            config = self.known.view.config
+        known = merged(self.known, replace(view, config=config), answers, now_s=time.monotonic())
+        self.known = with_addresses(known, await self._look_up(names_in(known.view)))
+
+    async def _look_up(self, names: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
+        timeout_s = self.chosen.api.timeout_s
+        found = await asyncio.gather(*(resolve(name, timeout_s=timeout_s) for name in names))
+        return {resolution.host: resolution.addresses for resolution in found}
+
+    def _tell(self, answers: Answers) -> None:
+        """One line when something begins, one when it ends."""
+        if self.known is None:
+            if not self._is_waiting:
+                why = "; ".join(str(answer) for answer in answers.values() if isinstance(answer, PatroniError))
+                log.warning("waiting for the cluster to be reached", cluster=self.name, why=why or "no members yet")
+            self._is_waiting = True
+            return
+        if self._is_waiting:
+            log.info("the cluster is reached", cluster=self.name)
+            self._is_waiting = False
+        for url, answer in sorted(answers.items()):
+            self._tell_of(url, answer)
+        for url in self._silent.keys() - answers.keys():
+            del self._silent[url]
+        if (names := unresolved(self.known)) != self._without_address:
+            self._without_address = names
+            if names:
+                log.warning("members without an address are left out", cluster=self.name, members=", ".join(names))
+
+    def _tell_of(self, url: str, answer: ClusterView | PatroniError) -> None:
+        silence = self._silent.get(url)
+        if isinstance(answer, PatroniError):
+            if silence is None:
+                silence = self._silent[url] = Silence(rounds=0, since_s=time.monotonic(), why=answer.message)
+            silence.rounds += 1
+            if silence.rounds == ODD_ANSWERS:
+                log.warning("a member is not reached, going on without it", **self._who(url), why=answer.message)
+        elif silence is not None:
+            del self._silent[url]
+            if silence.rounds >= ODD_ANSWERS:
+                after_s = round(time.monotonic() - silence.since_s)
+                log.info("a member is reached again", **self._who(url), after=f"{after_s} s")
+
+    def _who(self, url: str) -> dict[str, str]:
+        members = self.known.view.members if self.known else ()
+        name = next((member.name for member in members if key(member.api_url) == url), None)
+        return {"cluster": self.name, "member": name} if name else {"cluster": self.name, "api": url}
+
+
+class _Client:
+    """Patroni's REST API with errors as values; `renew` has it read its certificates again."""
+
+    def __init__(self, chosen: ClusterSettings) -> None:
+        self._api = chosen.api
+        self._stack = AsyncExitStack()
+        self._rest: PatroniRest | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.renew()
+
+    async def rest(self) -> PatroniRest:
+        """The client of now. Raises PatroniError where certificates cannot be used."""
+        if self._rest is None:
+            self._rest = await self._stack.enter_async_context(PatroniRest(self._api))
+        return self._rest
+
+    async def renew(self) -> None:
+        """Begin anew with the next question."""
+        self._rest = None
+        await self._stack.aclose()
+
+
+async def _cluster(rest: PatroniRest, url: str) -> ClusterView | PatroniError:
+    """`GET /cluster`, with the scope that an old Patroni does not say there."""
+    try:
+        view = await rest.cluster(url)
+        return view if view.scope else replace(view, scope=(await rest.member(url)).scope)
+    except PatroniError as error:
+        return error
+
+
+def _lasting(view: ClusterView) -> tuple[object, ...]:
+    """What the configuration may depend on."""
+    members = tuple((member.name, member.host, member.port, member.api_url) for member in view.members)
+    return view.scope, members, view.config, view.is_standby_cluster

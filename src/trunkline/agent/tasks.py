@@ -1,0 +1,71 @@
+"""Tasks that have a name and never end, and what happens when one does.
+
+An error of ours ends the run, since whoever raised it meant that. Anything else is a defect of this program: it is
+logged with everything there is to know, and the task begins again, because HAProxy must not go down for it.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import Any, NoReturn, Self
+
+import structlog
+
+from trunkline.errors import TrunklineError
+
+AGAIN_AFTER_S = 5.0
+
+log = structlog.get_logger()
+
+Eternal = Callable[[], Coroutine[Any, Any, NoReturn]]
+
+
+class Tasks:
+    """Use it as `async with Tasks() as tasks`; at its end every task is cancelled."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._failed = asyncio.Event()
+        self._error: TrunklineError | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.cancel(*self._tasks)
+
+    def start(self, name: str, eternal: Eternal) -> None:
+        """Begin a task; names are unique."""
+        self._tasks[name] = asyncio.create_task(self._guard(name, eternal), name=name)
+
+    async def cancel(self, *names: str) -> None:
+        """End these tasks, back when they have ended."""
+        tasks = [self._tasks.pop(name) for name in names if name in self._tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def until(self, event: asyncio.Event) -> None:
+        """Back when the event has come; raises the error that a task has ended with before."""
+        waits = [asyncio.create_task(it.wait(), name="end of the run") for it in (event, self._failed)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        if self._error is not None and not event.is_set():
+            raise self._error
+
+    async def _guard(self, name: str, eternal: Eternal) -> None:
+        while True:
+            try:
+                await eternal()
+            except TrunklineError as error:
+                self._error = error
+                self._failed.set()
+                return
+            except Exception:
+                log.exception("a defect of trunkline itself; please report it", task=name)
+            await asyncio.sleep(AGAIN_AFTER_S)
