@@ -21,7 +21,7 @@ from trunkline.model.status import (
 )
 from trunkline.plan.balancer import desired_balancer
 from trunkline.plan.paths import service_paths
-from trunkline.plan.reasons import GONE, Case, Verdict, judge, last_check
+from trunkline.plan.reasons import Case, Verdict, judge, last_check
 from trunkline.wire.names import to_haproxy, to_patroni
 
 ANY_HOST = HostFacts(file_limit=None, haproxy_version=(2, 6))
@@ -164,10 +164,9 @@ def _member(scene: Scene, name: str) -> MemberStatus:
             address=next(addresses, ""),
             api_url="",
             role=Role.UNKNOWN,
-            state="unknown",
+            state="not listed" if view else "unknown",
             timeline=None,
             lag_bytes=None,
-            problem=GONE if view else "",
             services=services,
         )
     return MemberStatus(
@@ -193,7 +192,7 @@ def _in_service(scene: Scene, service: Service, name: str, listed: Member | None
         is_seen=scene.facts.view is not None,
         answer=scene.answer(service, name),
         server=server,
-        is_asked=scene.proxy is not None,
+        is_asked=scene.state(service) is not None,
     )
     verdict: Verdict = judge(case)
     return MemberInService(
@@ -222,29 +221,36 @@ def _settings_of(chosen: ClusterSettings, kind: ServiceKind) -> ServiceSettings:
 
 
 def _leads_to_the_primary(scene: Scene, service: Service) -> bool:
-    """Whether a client gets through to the one member that accepts writes. Where Patroni does not answer us, the truth
-    check that HAProxy itself makes is believed."""
+    """Whether a client gets through to the one member that accepts writes. Where its API does not answer us, HAProxy's
+    own truth check is believed, and the other members when they say that it holds the leader lock."""
     state = scene.state(service)
     taking = [server for server in _servers(scene, service) if server.takes_sessions]
     if state is None or state.frontend_status != "OPEN" or len(taking) != 1:
         return False
     answer = scene.answer(service, to_patroni(taking[0].name))
     if answer is None:
-        return taking[0].check_status == "L7OK"
+        return taking[0].check_status == "L7OK" or _is_leader(scene, taking[0])
     is_standby_leader = answer.role is Role.STANDBY_LEADER and answer.status_code == 200
     return answer.accepts_writes or (service.serves_standby_leader and is_standby_leader)
 
 
+def _is_leader(scene: Scene, server: ServerState) -> bool:
+    view = scene.facts.view
+    return view is not None and view.leader is not None and to_haproxy(view.leader.name) == server.name
+
+
 def _service(scene: Scene, service: Service) -> ServiceStatus:
     state = scene.state(service)
-    taking = tuple(to_patroni(server.name) for server in _servers(scene, service) if server.takes_sessions)
+    taking = _taking(scene, service)
     sentence, is_notable = _sentence(scene, service, state, taking)
+    is_open = state is not None and state.frontend_status == "OPEN"
+    is_undecided = service.kind is ServiceKind.PRIMARY and len(taking) > 1
     return ServiceStatus(
         service=service.proxy,
         kind=service.kind,
         listens=tuple(map(str, service.binds)),
-        is_open=state is not None and state.frontend_status == "OPEN",
-        members=taking,
+        is_open=is_open,
+        members=(taking or _taking_instead(scene, service)) if is_open and not is_undecided else (),
         sessions=state.frontend_sessions if state else 0,
         queued=state.queued if state else 0,
         held=scene.proxy.held_at(service.proxy) if scene.proxy else 0,
@@ -262,7 +268,7 @@ def _sentence(scene: Scene, service: Service, state: ProxyState | None, taking: 
     if state.frontend_status != "OPEN":
         return f"HAProxy does not listen ({state.frontend_status or 'no frontend'}): connections are refused", True
     if service.kind is ServiceKind.PRIMARY and len(taking) > 1:
-        return f"{_and(taking)} both claim to be the primary: new connections wait until one remains", True
+        return f"{_and(taking)} claim to be the primary: new connections wait until one remains", True
     if taking:
         return f"{_and(taking)} {'serves' if len(taking) == 1 else 'serve'}", False
     return _without_members(scene, service), True
@@ -272,14 +278,23 @@ def _without_members(scene: Scene, service: Service) -> str:
     view = scene.facts.view
     if service.kind is ServiceKind.PRIMARY and view and view.is_standby_cluster and not service.serves_standby_leader:
         return "this is a standby cluster, no member of it takes writes: connections are refused"
-    fallback = next((it for it in scene.services if it.proxy == service.fallback_proxy), None)
-    if fallback is not None:
-        taking = [to_patroni(server.name) for server in _servers(scene, fallback) if server.takes_sessions]
-        if len(taking) == 1:
-            return f"no replica qualifies: the primary, {taking[0]}, serves here as well"
+    if instead := _taking_instead(scene, service):
+        return f"no replica qualifies: the primary, {instead[0]}, serves here as well"
     hold_s = service.hold.timeout_ms / 1000
     waits = f"new connections wait, at most {hold_s:g} s" if hold_s else "connections are refused"
     return f"nobody serves: {waits}"
+
+
+def _taking(scene: Scene, service: Service) -> tuple[str, ...]:
+    """The members that HAProxy sends new sessions of this service to."""
+    return tuple(to_patroni(server.name) for server in _servers(scene, service) if server.takes_sessions)
+
+
+def _taking_instead(scene: Scene, service: Service) -> tuple[str, ...]:
+    """The primary, where it is the last resort of a service without members."""
+    fallback = next((it for it in scene.services if it.proxy == service.fallback_proxy), None)
+    taking = _taking(scene, fallback) if fallback is not None and scene.state(service) is not None else ()
+    return taking if len(taking) == 1 else ()
 
 
 def _and(names: tuple[str, ...]) -> str:

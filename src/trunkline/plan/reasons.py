@@ -24,6 +24,9 @@ ROLES = {
 }
 
 BY_HAND = {Health.MAINT: "maint", Health.DRAIN: "drain"}
+UNDERSTOOD = ("L7OK", "L7OKC", "L7STS", "L7RSP")
+"""Codes of checks to which the member has answered yes or no."""
+
 GONE = "the cluster does not list it any more"
 
 
@@ -33,7 +36,7 @@ class Case:
 
     `member`: None where the cluster does not list it, or where nobody could say (`is_seen` false).
     `answer`: to `GET service.path`; None where there is none.
-    `server`: None where HAProxy does not have it. `is_asked`: whether HAProxy could be asked at all.
+    `server`: None where HAProxy does not have it. `is_asked`: whether HAProxy answers and has this service.
     """
 
     service: Service
@@ -60,19 +63,23 @@ def judge(case: Case) -> Verdict:
     may, told = patroni_says(case)
     server = case.server
     if server is None:
-        return _without_server(case, may, told)
+        missing = "HAProxy does not have it: its configuration is older than this member"
+        is_missing = case.is_asked
+        return Verdict(
+            qualifies=may, agrees=not is_missing, reason=missing if is_missing else told, is_notable=is_missing
+        )
     if server.health in BY_HAND:
-        by_hand = f"set to {BY_HAND[server.health]} by hand"
-        agrees = may is not True
-        return Verdict(qualifies=may, agrees=agrees, reason=f"{by_hand}; it {told}", is_notable=True)
+        by_hand = f"set to {BY_HAND[server.health]} by hand; it {told}"
+        return Verdict(qualifies=may, agrees=may is not True, reason=by_hand, is_notable=True)
     is_in = server.takes_sessions
     if may is None:
-        words = f"HAProxy's own check passes ({last_check(server)})" if is_in else haproxy_says(server)
-        return Verdict(qualifies=None, agrees=True, reason=f"{told}; {words}", is_notable=case.is_seen)
+        words = _why_still_in(server, case.service.timing) if is_in else haproxy_says(server)
+        is_notable = case.is_seen and (case.member is None or server.check_status not in UNDERSTOOD)
+        return Verdict(qualifies=None, agrees=True, reason=f"{told}; {words}", is_notable=is_notable)
     if may == is_in:
         return Verdict(qualifies=may, agrees=True, reason=told, is_notable=not is_in and not is_ordinary(case))
     words = _why_still_in(server, case.service.timing) if is_in else haproxy_says(server)
-    return Verdict(qualifies=may, agrees=False, reason=f"{told}, but {words}", is_notable=True)
+    return Verdict(qualifies=may, agrees=False, reason=f"{told}; yet {words}", is_notable=True)
 
 
 def is_ordinary(case: Case) -> bool:
@@ -84,7 +91,7 @@ def is_ordinary(case: Case) -> bool:
     if kind is ServiceKind.PRIMARY:
         return answer.status_code != 200 and (is_replica or answer.role is Role.STANDBY_LEADER)
     if answer.role.is_leader:
-        return answer.writes_location is not None or answer.role is Role.STANDBY_LEADER
+        return True
     is_of_other_kind = {ServiceKind.SYNC_REPLICAS: False, ServiceKind.ASYNC_REPLICAS: True}.get(kind)
     return is_replica and is_of_other_kind is not None and (answer.role in SYNCHRONOUS) == is_of_other_kind
 
@@ -123,31 +130,28 @@ def last_check(server: ServerState) -> str:
     return f"{server.check_status}{code}"
 
 
-def _without_server(case: Case, may: bool | None, told: str) -> Verdict:
-    if not case.is_asked:
-        return Verdict(qualifies=may, agrees=True, reason=told, is_notable=False)
-    missing = "HAProxy does not have it: its configuration is older than this member"
-    return Verdict(qualifies=may, agrees=False, reason=f"{missing}; it {told}", is_notable=True)
-
-
 def _as_primary(answer: MemberAnswer, *, serves_standby_leader: bool) -> tuple[bool, str]:
     if answer.accepts_writes:
         return True, "accepts writes"
+    is_dead = answer.writes_location is None and answer.replay_location is None
     if answer.status_code != 200:
-        is_dead = answer.writes_location is None and answer.replay_location is None
-        return False, f"does not lead, and its PostgreSQL is {answer.state}" if is_dead else ROLES[answer.role]
+        return False, _dead(answer) if is_dead else ROLES[answer.role]
     if answer.role is Role.STANDBY_LEADER and serves_standby_leader:
         return True, "leads the standby cluster"
     if answer.role in REPLICAS:
         return False, "holds the leader lock, but its promotion has not ended"
-    return False, f"holds the leader lock, but no query succeeds on its PostgreSQL ({answer.state})"
+    return False, f"holds the leader lock, but {_dead(answer)}"
+
+
+def _dead(answer: MemberAnswer) -> str:
+    return "its PostgreSQL answers no query" if answer.state == "unknown" else f"its PostgreSQL is {answer.state}"
 
 
 def _as_replica(case: Case, member: Member, answer: MemberAnswer) -> tuple[bool, str]:
     if answer.role not in REPLICAS:
         return False, ROLES[answer.role]
     if answer.replay_location is None:
-        return False, f"replays nothing: its PostgreSQL is {answer.state}"
+        return False, _dead(answer)
     if answer.status_code == 200:
         return True, "replays"
     return False, _why_refused(case, member, answer)
@@ -156,6 +160,8 @@ def _as_replica(case: Case, member: Member, answer: MemberAnswer) -> tuple[bool,
 def _why_refused(case: Case, member: Member, answer: MemberAnswer) -> str:
     """Patroni refuses with a bare 503; which of its conditions it was is seen from the outside."""
     settings, kind = case.settings, case.service.kind
+    if member.role.is_leader:
+        return "holds the leader lock"
     if member.tags.get("noloadbalance") is True:
         return "asks for no load (tag noloadbalance)"
     if kind is ServiceKind.SYNC_REPLICAS and answer.role not in SYNCHRONOUS:
@@ -176,13 +182,12 @@ def _why_refused(case: Case, member: Member, answer: MemberAnswer) -> str:
 
 def _why_still_in(server: ServerState, timing: CheckTiming) -> str:
     if server.check_status == "L7OK":
-        pause_ms = (timing.fall - 1) * timing.fast_interval_ms
-        return f"HAProxy sends sessions there: {timing.fall} bad answers within {pause_ms} ms end that"
+        return f"HAProxy's last check passed ({last_check(server)}), {timing.fall} bad ones in a row take it out"
     if server.check_status == "L7TOUT" or server.check_status.startswith("L4"):
-        return f"HAProxy sends sessions there: it waits for the REST API ({last_check(server)})"
+        return f"HAProxy sends sessions there while it waits for the REST API ({last_check(server)})"
     if not server.check_status:
         return "HAProxy sends sessions there and checks nothing"
-    return f"HAProxy still sends sessions there, its check has begun to fail ({last_check(server)})"
+    return f"HAProxy sends sessions there until its check has failed {timing.fall} times ({last_check(server)})"
 
 
 def _ago(seconds: int) -> str:
