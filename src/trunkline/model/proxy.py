@@ -81,10 +81,11 @@ class ProcessInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """One client session of `show sess all`, as `trunkline who` needs it.
+    """One session of `show sess <id>`, as `trunkline who` needs it.
 
-    `client`: "address:port" of the client. `towards_server`: our own "address:port" on the connection to
-    PostgreSQL, which PostgreSQL shows as client_addr and client_port; "" while there is none.
+    `client`: "address:port" of the client; "unix:2" and the like where the session came in through the hold.
+    `towards_server`: our own "address:port" on the connection to PostgreSQL, which PostgreSQL shows as client_addr and
+    client_port; "" while there is none. `bytes_sent`, `bytes_received`: by the client, so far.
     """
 
     session_id: str
@@ -94,6 +95,8 @@ class Session:
     client: str
     towards_server: str
     age_s: int
+    bytes_sent: int = 0
+    bytes_received: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,16 @@ async def read_status(settings: Settings) -> Status:
     return explain(settings, await observe(settings))
 
 
+async def read_members(settings: Settings) -> tuple[Member, ...]:
+    """The members of every cluster of these settings. Raises TrunklineError where nobody names them."""
+    remembered = memory.load(find_directory(settings))
+    views = await asyncio.gather(*(_view(chosen, remembered) for chosen in settings.clusters))
+    for view in views:
+        if isinstance(view, TrunklineError):
+            raise view
+    return tuple(member for view in views if isinstance(view, ClusterView) for member in view.members)
+
+
 async def observe(settings: Settings) -> Facts:
     """What Patroni and HAProxy say, within a few times the settings' timeouts."""
     socket = find_haproxy(settings).admin_socket

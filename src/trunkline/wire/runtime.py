@@ -184,12 +184,19 @@ def _session(block: str, now: datetime) -> Session:
         client=_address(block, r"^0x.* source=(\S+)"),
         towards_server=_address(block, r"^  backend=\S+ \(.*?\) addr=(\S+)"),
         age_s=max(0, int((now - accepted).total_seconds())) if accepted else 0,
+        bytes_sent=_total(block, "req"),
+        bytes_received=_total(block, "res"),
     )
 
 
 def _name(block: str, key: str) -> str:
     found = re.search(rf"^  {key}=(\S+) ", block, re.MULTILINE)
     return found[1] if found and found[1] != "<NONE>" else ""
+
+
+def _total(block: str, channel: str) -> int:
+    found = re.search(rf"^  {channel}=.* total=([0-9]{{1,19}})\)", block, re.MULTILINE)
+    return int(found[1]) if found else 0
 
 
 def _address(block: str, pattern: str) -> str:
