@@ -59,6 +59,7 @@ def find_haproxy(named: Path | None = None, *, with_wheel: bool = True) -> HAPro
 
 def ask(path: Path) -> HAProxyBinary:
     """Version and features of one program."""
+    path = path.absolute()  # HAProxy starts itself again at a reload
     try:
         answer = subprocess.run([path, "-vv"], capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     except FileNotFoundError:

@@ -13,7 +13,7 @@ on disk is `trunkline.agent.memory`. The rules:
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from urllib.parse import urlsplit, urlunsplit
@@ -61,6 +61,13 @@ def judge_scope(answers: Answers, scope: str | None) -> None:
                 f"{first} belongs to the cluster {views[first].scope!r}, but {url} to {view.scope!r}",
                 hint="two clusters behind one balancer are a list: `clusters` in the settings",
             )
+
+
+def heard_scope(answers: Answers, listed: Collection[str]) -> str | None:
+    """The cluster that the APIs of the settings belong to; None where they are silent or disagree. What is remembered
+    has no say in it: the cluster may have been made anew under another name."""
+    scopes = {answer.scope for url, answer in answers.items() if url in listed and isinstance(answer, ClusterView)}
+    return scopes.pop() if len(scopes) == 1 else None
 
 
 def choose(answers: Answers, scope: str | None) -> tuple[str, ClusterView] | None:

@@ -18,6 +18,7 @@ from trunkline.agent.discovery import (
     Answers,
     Known,
     choose,
+    heard_scope,
     judge_scope,
     key,
     merged,
@@ -32,6 +33,9 @@ from trunkline.errors import PatroniError, WrongScopeError
 from trunkline.model.cluster import ClusterView
 
 EVERY_S = 2.0
+"""What changes here (members, addresses, sizes) changes on the order of a cluster's loop_wait, 10 s unless it is set;
+who leads is HAProxy's own affair. One question a member costs its API less than half a millisecond."""
+
 ODD_ANSWERS = 2
 """How many rounds without an answer make a line in the log; one alone may be a busy API."""
 
@@ -53,6 +57,8 @@ class Following:
     def __init__(self, chosen: ClusterSettings, known: Known | None = None) -> None:
         self.chosen = chosen
         self.known = known
+        self.problems: tuple[PatroniError, ...] = ()
+        self._scope = chosen.scope
         self._silent: dict[str, Silence] = {}
         self._without_address: tuple[str, ...] = ()
         self._foreign = ""
@@ -73,31 +79,33 @@ class Following:
         return resolved(self.known) if self.known is not None else None
 
     async def follow(self, changed: Callable[[], None]) -> NoReturn:
-        """Look again and again. Raises WrongScopeError while nothing else is known."""
+        """Look again and again. Raises PatroniError for what no waiting cures while nothing is known: a member of
+        another cluster, certificates that cannot be used."""
         async with _Client(self.chosen) as client:
             while True:
-                if await self.look(client):
+                answers, is_new = await self._look(client)
+                self._tell(answers)
+                if is_new:
                     changed()
                 await asyncio.sleep(EVERY_S)
 
-    async def look_once(self) -> bool:
-        """One round; whether something new is known."""
+    async def look_once(self) -> None:
+        """One round without a word; `problems` says who gave no answer."""
         async with _Client(self.chosen) as client:
-            return await self.look(client)
+            await self._look(client)
 
-    async def look(self, client: "_Client") -> bool:
-        """One round with a client that stays; whether something new is known."""
+    async def _look(self, client: "_Client") -> tuple[Answers, bool]:
+        """One round; what was said, and whether something new is known."""
         before = self.view
         answers = await self._ask(client)
+        self.problems = tuple(answer for _, answer in sorted(answers.items()) if isinstance(answer, PatroniError))
         self._judge(answers)
         await self._learn(client, answers)
-        self._tell(answers)
-        return self.view is not None and (before is None or _lasting(before) != _lasting(self.view))
+        return answers, self.view is not None and (before is None or _lasting(before) != _lasting(self.view))
 
     async def _ask(self, client: "_Client") -> Answers:
         addresses = self.known.addresses if self.known else {}
-        listed = tuple(map(key, self.chosen.patroni))
-        urls = tuple(dict.fromkeys(listed + (self.known.urls if self.known else ())))
+        urls = tuple(dict.fromkeys(self._listed + (self.known.urls if self.known else ())))
         try:
             rest = await client.rest()
         except PatroniError as error:
@@ -111,9 +119,9 @@ class Following:
 
     def _judge(self, answers: Answers) -> None:
         """A wrong scope ends the start; later it is one member's answer that does not count."""
-        scope = self.chosen.scope or (self.known.view.scope if self.known else None)
+        self._scope = self._scope or heard_scope(answers, self._listed)
         try:
-            judge_scope(answers, scope)
+            judge_scope(answers, self._expected_scope)
         except WrongScopeError as error:
             if self.known is None:
                 raise
@@ -123,16 +131,24 @@ class Following:
         else:
             self._foreign = ""
 
+    @property
+    def _listed(self) -> tuple[str, ...]:
+        return tuple(map(key, self.chosen.patroni))
+
+    @property
+    def _expected_scope(self) -> str | None:
+        return self._scope or (self.known.view.scope if self.known else None)
+
     async def _learn(self, client: "_Client", answers: Answers) -> None:
-        scope = self.chosen.scope or (self.known.view.scope if self.known else None)
-        chosen = choose(answers, scope)
+        chosen = choose(answers, self._expected_scope)
         if chosen is None:
             return
         url, view = chosen
         addresses = self.known.addresses if self.known else {}
         try:
             config = await (await client.rest()).config(reachable_url(url, addresses))
-        except PatroniError:
+        except PatroniError as error:
+            self.problems += (error,)
             if self.known is None:
                 return  # sizes and times hang on it: the next round asks again
             config = self.known.view.config
@@ -148,8 +164,8 @@ class Following:
         """One line when something begins, one when it ends."""
         if self.known is None:
             if not self._is_waiting:
-                why = "; ".join(str(answer) for answer in answers.values() if isinstance(answer, PatroniError))
-                log.warning("waiting for the cluster to be reached", cluster=self.name, why=why or "no members yet")
+                why = "; ".join(problem.message for problem in self.problems) or "it has no members yet"
+                log.warning("waiting for the cluster to be reached", cluster=self.name, why=why)
             self._is_waiting = True
             return
         if self._is_waiting:

@@ -1,0 +1,53 @@
+"""`trunkline run`: HAProxy in front of the clusters of the settings, in the foreground. Owns options and words only."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trunkline.agent.logs import configure_logging
+from trunkline.agent.run import run as run_agent
+from trunkline.cli.options import ConfigOption, PatroniConfigOption, PatroniOption, ScopeOption, settings_from
+from trunkline.config.settings import Settings
+from trunkline.operate.places import find_directory
+
+DirectoryOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--dir",
+        metavar="DIR",
+        help="Where configuration, sockets and state are kept. Without it: /run/trunkline as root, "
+        "else $XDG_RUNTIME_DIR/trunkline.",
+    ),
+]
+HAProxyOption = Annotated[
+    Path | None,
+    typer.Option("--haproxy", metavar="PROGRAM", help="Which HAProxy. Without it: the newest there is."),
+]
+
+
+def run(
+    config: ConfigOption = None,
+    patroni: PatroniOption = None,
+    scope: ScopeOption = None,
+    patroni_config: PatroniConfigOption = None,
+    directory: DirectoryOption = None,
+    haproxy: HAProxyOption = None,
+) -> None:
+    """Run HAProxy in front of a Patroni cluster: 5000 leads to the primary, 5001 to the replicas.
+
+    It learns the members from Patroni, starts HAProxy, follows joins and leaves, and starts HAProxy again if it dies.
+    An API that cannot be reached is waited for. SIGHUP reads the settings again; SIGTERM or Ctrl-C lets sessions end
+    for `haproxy.drain_timeout_s`, a second one ends them at once. After a `kill -9` HAProxy serves on, and the next
+    run with the same DIR takes it over.
+
+    Our own lines go to stderr, HAProxy's (one for each session) to stdout.
+    """
+
+    def load_settings() -> Settings:
+        return settings_from(config, patroni, scope, patroni_config, directory=directory, haproxy__binary=haproxy)
+
+    settings = load_settings()
+    configure_logging()
+    asyncio.run(run_agent(settings, find_directory(settings).absolute(), load_settings))
