@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -58,7 +59,9 @@ def _watch(settings: Settings, *, as_json: bool) -> Status | None:
             for last in _each_second(settings):
                 live.update(draw(last), refresh=True)
     except KeyboardInterrupt:
-        return last
+        pass
+    except BrokenPipeError:  # whoever read it has left; the interpreter's own flush at the end shall not complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return last
 
 
