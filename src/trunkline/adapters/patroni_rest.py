@@ -8,6 +8,7 @@ a connection of its own, closed at its end, and nothing is tried twice here.
 import asyncio
 import os
 import ssl
+from base64 import b64encode
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from socket import AF_INET, AF_INET6, AI_NUMERICHOST, AddressFamily
@@ -16,7 +17,6 @@ from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
 from aiohttp import (
-    BasicAuth,
     ClientConnectorCertificateError,
     ClientConnectorDNSError,
     ClientConnectorError,
@@ -58,7 +58,7 @@ class PatroniRest:
             connector=TCPConnector(
                 ssl=_tls(api), resolver=_Resolver(api.timeout_s), use_dns_cache=False, force_close=True, limit=0
             ),
-            auth=_login(api),
+            headers=_login(api),
             timeout=ClientTimeout(total=api.timeout_s),
         )
         return self
@@ -197,10 +197,11 @@ async def _body(response: ClientResponse) -> bytes:
     return bytes(body)
 
 
-def _login(api: ApiSettings) -> BasicAuth | None:
+def _login(api: ApiSettings) -> dict[str, str]:
     if not api.authenticate_checks or api.username is None or api.password is None:
-        return None
-    return BasicAuth(api.username, api.password.get_secret_value(), "utf-8")
+        return {}
+    login = f"{api.username}:{api.password.get_secret_value()}".encode()
+    return {"Authorization": f"Basic {b64encode(login).decode()}"}
 
 
 def _tls(api: ApiSettings) -> ssl.SSLContext:
