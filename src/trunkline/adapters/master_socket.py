@@ -26,8 +26,20 @@ class Reloads:
 
 async def reload(socket: MasterSocket, *, timeout_s: float = TIMEOUT_S) -> None:
     """Make HAProxy load its configuration again; back when the new worker serves. Raises HAProxyError."""
-    before = parse_reloads(await socket.command("show", "proc"))
+    before = await reloads(socket)
     words = await _ask(socket)
+    await require_reloaded(socket, before, words=words, timeout_s=timeout_s)
+
+
+async def reloads(socket: MasterSocket) -> Reloads:
+    """How often it has been reloaded by now."""
+    return parse_reloads(await socket.command("show", "proc"))
+
+
+async def require_reloaded(
+    socket: MasterSocket, before: Reloads, *, words: str = "", timeout_s: float = TIMEOUT_S
+) -> None:
+    """Back when a reload that was asked for after `before` has worked. Raises HAProxyError; `words` are HAProxy's."""
     deadline = time.monotonic() + timeout_s
     while (verdict := await _verdict(socket, before)) is None:
         if time.monotonic() > deadline:
@@ -64,7 +76,7 @@ async def _ask(socket: MasterSocket) -> str:
 
 async def _verdict(socket: MasterSocket, before: Reloads) -> bool | None:
     try:
-        now = parse_reloads(await socket.command("show", "proc"))
+        now = await reloads(socket)
     except RuntimeSocketError:
         return None
     return now.failed == 0 if now.count > before.count else None

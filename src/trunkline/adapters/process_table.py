@@ -63,6 +63,11 @@ def parent(pid: int) -> int | None:
         return None
 
 
+def with_children(pid: int) -> tuple[int, ...]:
+    """A process and those that it has started."""
+    return (pid, *(child for child in _pids() if parent(child) == pid))
+
+
 def program(pid: int) -> str:
     """What it is called."""
     try:

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from trunkline.cli import config, demo, run, status, who
+from trunkline.cli import apply, config, demo, render, run, status, who
 from trunkline.cli.console import complain
 from trunkline.errors import TrunklineError
 
@@ -19,6 +19,8 @@ app = typer.Typer(
 app.add_typer(demo.app, name="demo")
 app.add_typer(config.app, name="config")
 app.command()(run.run)
+app.command()(render.render)
+app.command()(apply.apply)
 app.command()(status.status)
 app.command()(who.who)
 
