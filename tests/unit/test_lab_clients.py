@@ -1,9 +1,12 @@
 """The arithmetic of the small client."""
 
+import doctest
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.lab.clients import RECENT_S, Report, Tally
+from trunkline.lab import clients
+from trunkline.lab.clients import RECENT_S, Report, Tally, reason_of
 
 
 def test_nothing_yet() -> None:
@@ -47,3 +50,19 @@ def test_the_longest_stall_is_the_longest_gap_and_all_are_counted(gaps: list[flo
     assert abs(report.longest_stall_s - max(gaps)) < 1e-6
     assert len(tally.recent) <= len(gaps) + 1
     assert all(at >= now - RECENT_S for at, _ in tally.recent)
+
+
+def test_a_failure_is_told_in_one_line() -> None:
+    closed = (
+        'connection failed: connection to server at "127.0.0.1", port 5000 failed: '
+        "server closed the connection unexpectedly\n\tThis probably means the server terminated abnormally\n"
+    )
+    assert reason_of(closed) == "server closed the connection unexpectedly"
+    assert reason_of("cannot execute INSERT in a read-only transaction\n") == (
+        "cannot execute INSERT in a read-only transaction"
+    )
+    assert reason_of("") == "no reason given"
+
+
+def test_the_examples_in_the_documentation() -> None:
+    assert doctest.testmod(clients).failed == 0

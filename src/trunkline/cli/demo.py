@@ -6,6 +6,7 @@ nothing of the lab keeps running, unless `--detach` asks for exactly that.
 
 import importlib.metadata
 import os
+import shlex
 import signal
 import sys
 from contextlib import suppress
@@ -144,6 +145,7 @@ def _say_how_to_reach(lab: Lab, balancer: Balancer) -> None:
         f'primary   psql "{balancer.uri("primary")}"',
         f'replicas  psql "{balancer.uri("replicas")}"',
         f"HAProxy   http://{host}:{port}/stats",
+        f"status    trunkline status --config {shlex.quote(str(balancer.settings))}",
         f"all else  {lab.root / FILE}",
     ):
         err.print(line, markup=False, soft_wrap=True)

@@ -158,4 +158,4 @@ def _keys(keys: tuple[tuple[str, str, bool], ...], busy: str) -> RenderableType:
 
 
 def _addresses(addresses: tuple[tuple[str, str], ...]) -> RenderableType:
-    return Text("\n").join([Text(f"{what:<9} {address}", overflow="fold") for what, address in addresses])
+    return Text("\n").join([Text(f"{what:<10}  {address}", overflow="fold") for what, address in addresses])

@@ -90,6 +90,8 @@ class Balancer:
         binds = {service: {"bind": [f"{host}:{port}"]} for service, (host, port) in self.lab.layout.listen.items()}
         stats = binds.pop("stats")
         settings = {
+            # Named here too, so that `trunkline status --config` finds the balancer.
+            "directory": str(self.directory),
             "patroni": [place.api_url for place in self.lab.layout.members],
             "services": binds,
             "stats": stats,

@@ -111,12 +111,17 @@ class LoopingClient:
                     row = connection.execute(self._statement).fetchone()
             except psycopg.Error as error:
                 with self._lock:
-                    self._tally.count_failed(_last_line(error))
+                    self._tally.count_failed(reason_of(str(error)))
                 continue
             with self._lock:
                 self._tally.count_served(time.monotonic(), str(row[0]) if row else "")
 
 
-def _last_line(error: psycopg.Error) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[-1].strip() if lines else type(error).__name__
+def reason_of(text: str) -> str:
+    """The core of libpq's error text: without the address, which everybody knows, and the advice that follows.
+
+    >>> reason_of('connection to server at "127.0.0.1", port 5000 failed: FATAL:  the database system is shutting down')
+    'FATAL:  the database system is shutting down'
+    """
+    first, _, _ = text.strip().partition("\n")
+    return first.rpartition(" failed: ")[2] or "no reason given"
