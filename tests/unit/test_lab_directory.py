@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from trunkline.errors import LabError
+from trunkline.lab import Lab
 from trunkline.lab.binaries import Binaries, Binary
 from trunkline.lab.directory import prepare_directory, require_usable
 from trunkline.lab.ending import TABLE, end_processes
@@ -73,6 +74,14 @@ def test_a_living_lab_is_not_run_over(tmp_path: Path) -> None:
     assert refusal.value.hint == f"end it with: trunkline demo stop --dir {tmp_path}"
     end_processes(tmp_path)
     require_usable(tmp_path)
+
+
+def test_a_lab_found_through_a_link_is_the_same_lab(tmp_path: Path) -> None:
+    root, link = tmp_path / "real", tmp_path / "link"
+    root.mkdir()
+    link.symlink_to(root)
+    save(root, DEAD_LAB)
+    assert Lab.attach(link).root == Lab.attach(root).root == root
 
 
 def test_the_record_comes_back_as_it_was_and_is_for_us_alone(tmp_path: Path) -> None:

@@ -51,6 +51,12 @@ def test_a_directory_too_deep_for_unix_sockets_is_refused_by_as_much_as_it_is_to
     assert "--dir" in refusal.value.hint
 
 
+@pytest.mark.parametrize("name", ["John Doe", "it's", "a#b", "c$d", "back\\slash"])
+def test_a_directory_whose_name_haproxy_would_misread_is_refused(name: str) -> None:
+    with pytest.raises(LabError, match="HAProxy would misread it"):
+        plan_layout(Path("/home") / name)
+
+
 def test_an_unknown_member_is_answered_with_those_that_there_are() -> None:
     with pytest.raises(UsageError) as refusal:
         plan_layout(ROOT).member("pg7")

@@ -74,7 +74,7 @@ def stop(
 ) -> None:
     """End a demo, in whatever state it is, and remove its directory."""
     place = directory or (context.parent.params["directory"] if context.parent else DEFAULT_DIR)
-    end_lab(place.absolute())
+    end_lab(place.resolve())
     err.print(f"the demo in {place} has ended; no process and no file of it is left", markup=False, soft_wrap=True)
 
 

@@ -56,7 +56,7 @@ class Lab:
         cls, root: Path, *, node_count: int = 3, port_offset: int = 0, binaries: Binaries | None = None
     ) -> "Lab":
         """A lab that is all set to start: its directory and configuration are made, its ports are free."""
-        root = root.absolute()
+        root = root.resolve()
         layout = plan_layout(root, node_count=node_count, port_offset=port_offset)
         binaries = binaries or find_binaries()
         disguise = find_disguise()
@@ -81,7 +81,7 @@ class Lab:
     @classmethod
     def attach(cls, root: Path) -> "Lab":
         """The lab that is in this directory already."""
-        root = root.absolute()
+        root = root.resolve()
         return cls(root, record.load(root))
 
     def __enter__(self) -> "Lab":

@@ -7,8 +7,13 @@ on 127.0.0.1. Separate so that starting, stopping and reading a lab agree on the
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
+from trunkline.config.values import A_PATH, PlainPath
 from trunkline.errors import LabError, UsageError
 
+PLAIN_PATH: TypeAdapter[Path] = TypeAdapter(PlainPath)
+SHORT_AND_PLAIN = "choose another with --dir, such as /tmp/demo"
 SCOPE = "demo"
 MAX_NODES = 20
 MAX_PORT_OFFSET = 50_000
@@ -136,12 +141,16 @@ def plan_layout(root: Path, *, node_count: int = 3, port_offset: int = 0) -> Lay
         raise UsageError(
             f"a port offset of {port_offset} is not possible", hint=f"choose --port-offset from 0 to {MAX_PORT_OFFSET}"
         )
+    try:
+        PLAIN_PATH.validate_python(root)
+    except ValidationError:
+        raise LabError(f"{root} is not {A_PATH}: HAProxy would misread it", hint=SHORT_AND_PLAIN) from None
     layout = Layout(root=root, node_count=node_count, port_offset=port_offset)
     longest = layout.balancer_dir / "master.sock"
     excess = len(bytes(longest)) - MAX_SOCKET_PATH
     if excess > 0:
         raise LabError(
             f"the path of the directory is {excess} bytes too long for a unix socket: {root}",
-            hint="choose a shorter one with --dir, such as /tmp/demo",
+            hint=SHORT_AND_PLAIN,
         )
     return layout
