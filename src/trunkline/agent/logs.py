@@ -25,12 +25,13 @@ def configure_logging(stream: TextIO | None = None) -> None:
     target = sys.stderr if stream is None else stream
     is_terminal, is_journal = target.isatty(), _is_journal(target)
     render = structlog.dev.ConsoleRenderer(
-        colors=is_terminal, pad_event=0, sort_keys=False, exception_formatter=structlog.dev.plain_traceback
+        colors=is_terminal, sort_keys=False, exception_formatter=structlog.dev.plain_traceback
     )
     time = structlog.processors.TimeStamper(fmt="%H:%M:%S" if is_terminal else "iso", utc=not is_terminal)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
+            _with_reason,
             _printable,
             *([] if is_journal else [time]),
             _for_journal(render) if is_journal else render,
@@ -42,6 +43,16 @@ def configure_logging(stream: TextIO | None = None) -> None:
 def in_one_piece(text: str) -> str:
     """Text from elsewhere: what a terminal would obey is escaped, further lines are set in."""
     return UNPRINTABLE.sub(lambda found: f"\\x{ord(found[0]):02x}", text).replace("\n", "\n    ")
+
+
+def _with_reason(logger: object, method: str, event: Event) -> Event:
+    """Why something is so, and what to do about it, are sentences and not values."""
+    why, hint = event.pop("why", None), event.pop("hint", None)
+    if why:
+        event["event"] = f"{event['event']}: {why}"
+    if hint:
+        event["event"] = f"{event['event']}\nHINT: {hint}"
+    return event
 
 
 def _printable(logger: object, method: str, event: Event) -> Event:

@@ -23,7 +23,8 @@ Eternal = Callable[[], Coroutine[Any, Any, NoReturn]]
 class Tasks:
     """Use it as `async with Tasks() as tasks`; at its end every task is cancelled."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, again_after_s: float = AGAIN_AFTER_S) -> None:
+        self._again_after_s = again_after_s
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._failed = asyncio.Event()
         self._error: TrunklineError | None = None
@@ -68,4 +69,4 @@ class Tasks:
                 return
             except Exception:
                 log.exception("a defect of trunkline itself; please report it", task=name)
-            await asyncio.sleep(AGAIN_AFTER_S)
+            await asyncio.sleep(self._again_after_s)

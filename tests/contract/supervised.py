@@ -1,0 +1,161 @@
+"""`trunkline run` as a process of its own, in front of a fake cluster, with a real HAProxy under it."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from trunkline.adapters.process_table import Family, family
+from trunkline.adapters.runtime_socket import RuntimeSocket
+from trunkline.config.settings import Settings
+from trunkline.errors import RuntimeSocketError
+from trunkline.lab.binaries import Binary
+from trunkline.model.proxy import ProxyView
+from trunkline.plan.paths import run_paths
+
+PATIENCE_S = 20.0
+POLL_S = 0.02
+STARTUP = b"\0\0\0\x08\0\x03\0\0"
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports where nobody listened a moment ago."""
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports: list[int] = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+class Supervised:
+    """One directory and one settings file, in which `trunkline run` is started, killed and started again."""
+
+    def __init__(self, root: Path, haproxy: Binary, urls: tuple[str, ...]) -> None:
+        self.directory, self.config, self.log = root / "run", root / "trunkline.yml", root / "run.log"
+        self.paths = run_paths(self.directory, Settings())
+        self.ports = free_ports(4)
+        self.settings: dict[str, Any] = {
+            "patroni": list(urls),
+            "services": {
+                "primary": {"bind": [f"127.0.0.1:{self.ports[0]}"]},
+                "replicas": {"bind": [f"127.0.0.1:{self.ports[1]}"]},
+            },
+            "stats": {"bind": [f"127.0.0.1:{self.ports[2]}"]},
+            "haproxy": {"binary": str(haproxy.path), "drain_timeout_s": 1},
+        }
+        self.runtime = RuntimeSocket(self.paths.admin_socket, timeout_s=1.0)
+        self._processes: list[asyncio.subprocess.Process] = []
+        self._clients: list[asyncio.StreamWriter] = []
+
+    def write(self, changed: Mapping[str, object] | None = None) -> None:
+        """The settings, with other values of some sections."""
+        self.config.write_text(yaml.safe_dump(self.settings | dict(changed or {})))
+
+    async def start(self) -> None:
+        """Back when the process runs."""
+        if not self.config.exists():
+            self.write()
+        with self.log.open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "trunkline", "run", "--config", self.config, "--dir", self.directory),
+                stdout=log,
+                stderr=log,
+                env={name: value for name, value in os.environ.items() if not name.startswith("TRUNKLINE_")},
+            )
+        self._processes.append(process)
+
+    async def serve(self) -> None:
+        """Back when the supervisor is content, and clients of 5000 would reach pg1."""
+        before = self.words.count("HAProxy serves")
+        await self.start()
+        await self.said("HAProxy serves", before + 1)
+        await self.until(self.leads_to("pg1"))
+
+    async def end(self) -> None:
+        """Nothing of it is left, whatever the test has left."""
+        for client in self._clients:
+            client.close()
+        for process in self._processes:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+        for pid in self.family.pids:
+            os.kill(pid, signal.SIGKILL)
+        await self.until(lambda: not self.family.pids)
+
+    @property
+    def process(self) -> asyncio.subprocess.Process:
+        """The supervisor that was started last."""
+        return self._processes[-1]
+
+    @property
+    def family(self) -> Family:
+        """HAProxy's processes."""
+        return family(self.paths)
+
+    @property
+    def words(self) -> str:
+        """What all of them have said."""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    async def ended(self) -> int:
+        """The exit code of the supervisor."""
+        async with asyncio.timeout(PATIENCE_S):
+            return await self.process.wait()
+
+    async def connect(self, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A client that has said hello."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        self._clients.append(writer)
+        writer.write(STARTUP)
+        return reader, writer
+
+    async def said(self, words: str, times: int = 1) -> None:
+        """Back when the log has these words so often."""
+        await self.until(lambda: self.words.count(words) >= times)
+
+    async def view(self) -> ProxyView | None:
+        """What HAProxy says, if it does."""
+        try:
+            return await self.runtime.view()
+        except RuntimeSocketError:
+            return None
+
+    def leads_to(self, *members: str) -> Callable[[], Any]:
+        """Whether new sessions of the primary's port go to these, and to nobody else."""
+
+        async def is_so() -> bool:
+            view = await self.view()
+            proxy = view.proxy("postgres_primary") if view else None
+            servers = proxy.servers if proxy else ()
+            return {one.name for one in servers if one.takes_sessions and not one.is_backup} == set(members)
+
+        return is_so
+
+    def knows(self, *members: str) -> Callable[[], Any]:
+        """Whether HAProxy has these servers, and no others."""
+
+        async def is_so() -> bool:
+            view = await self.view()
+            proxy = view.proxy("postgres_primary") if view else None
+            return proxy is not None and {one.name for one in proxy.servers if not one.is_backup} == set(members)
+
+        return is_so
+
+    async def until(self, is_so: Callable[[], Any]) -> None:
+        """Back when something has become true; what was said meanwhile is shown when it does not."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while True:
+                    found = is_so()
+                    if await found if asyncio.iscoroutine(found) else found:
+                        return
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            raise AssertionError(f"it has not become true; the log:\n{self.words}") from None

@@ -1,0 +1,268 @@
+"""`trunkline run` over real HAProxies: started, reloaded, killed, taken over, stopped without a trace."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from contract_subjects import Postgres
+from supervised import PATIENCE_S, Supervised
+
+from trunkline.lab.binaries import find_haproxies
+from trunkline.testing.fake_cluster import FakeCluster
+
+pytestmark = pytest.mark.haproxy
+
+
+@pytest.fixture(params=find_haproxies(), ids=lambda it: "haproxy-" + ".".join(map(str, it.version[:2])))
+async def run(request: pytest.FixtureRequest, directory: Path, cluster: FakeCluster) -> AsyncIterator[Supervised]:
+    supervised = Supervised(directory, request.param, cluster.urls)
+    yield supervised
+    await supervised.end()
+
+
+async def session(run: Supervised, postgres: dict[str, Postgres]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A client that PostgreSQL has seen."""
+    client = await run.connect(run.ports[0])
+    async with asyncio.timeout(PATIENCE_S):
+        await postgres["pg1"].clients.get()
+    return client
+
+
+async def test_serves_and_ends_without_a_trace(run: Supervised, postgres: dict[str, Postgres]) -> None:
+    await run.serve()
+    await session(run, postgres)
+    assert run.family.master is not None
+    assert "found HAProxy" in run.words
+    assert "maxconn" in run.words
+    run.process.send_signal(signal.SIGTERM)
+    assert await run.ended() == 0
+    assert run.family.pids == ()
+    assert not list(run.directory.glob("*.sock"))
+
+
+async def test_sessions_end_when_the_drain_is_over(run: Supervised, postgres: dict[str, Postgres]) -> None:
+    await run.serve()
+    reader, _ = await session(run, postgres)
+    began = asyncio.get_running_loop().time()
+    run.process.send_signal(signal.SIGINT)
+    assert await reader.read() == b""
+    assert 0.9 <= asyncio.get_running_loop().time() - began < 5
+    assert await run.ended() == 0
+
+
+async def test_a_second_signal_ends_at_once(run: Supervised, postgres: dict[str, Postgres]) -> None:
+    run.settings["haproxy"]["drain_timeout_s"] = 600
+    await run.serve()
+    reader, _ = await session(run, postgres)
+    run.process.send_signal(signal.SIGTERM)
+    await run.said("asked to stop")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(reader.read(), 0.5)  # the first one leaves sessions alone
+    run.process.send_signal(signal.SIGTERM)
+    assert await asyncio.wait_for(reader.read(), 5) == b""
+    assert await run.ended() == 0
+    assert run.family.pids == ()
+
+
+async def test_haproxy_outlives_a_killed_supervisor_and_is_taken_over(
+    run: Supervised, postgres: dict[str, Postgres]
+) -> None:
+    await run.serve()
+    _, writer = await session(run, postgres)
+    before = run.family
+    run.process.kill()
+    await run.ended()
+    assert run.family == before
+    await session(run, postgres)
+    await run.start()
+    await run.said("taken over")
+    await asyncio.sleep(3)  # long enough to ask the cluster and to do what must not be done
+    assert run.family == before, "taken over, not started anew nor reloaded"
+    assert run.words.count("HAProxy serves") == 1
+    assert not writer.is_closing()
+    run.process.send_signal(signal.SIGTERM)
+    assert await run.ended() == 0
+    assert run.family.pids == ()
+
+
+async def test_what_changed_between_two_supervisors_is_applied(run: Supervised) -> None:
+    await run.serve()
+    run.process.kill()
+    await run.ended()
+    run.write({"stats": {"bind": [f"127.0.0.1:{run.ports[3]}"]}})
+    await run.start()
+    await run.said("HAProxy reloaded")
+    await run.connect(run.ports[3])
+
+
+@pytest.mark.parametrize("whom", ["master", "worker"])
+async def test_haproxy_that_dies_is_started_again(run: Supervised, postgres: dict[str, Postgres], whom: str) -> None:
+    await run.serve()
+    before = run.family
+    assert before.master is not None
+    os.kill(before.master if whom == "master" else before.workers[0], signal.SIGKILL)
+    await run.said("HAProxy serves again")
+    assert run.family.master not in (None, before.master)
+    await run.until(run.leads_to("pg1"))
+    await session(run, postgres)
+
+
+async def test_haproxy_that_keeps_dying_is_started_ever_later(run: Supervised) -> None:
+    await run.serve()
+    for times in (1, 2):
+        master = run.family.master
+        assert master is not None
+        os.kill(master, signal.SIGKILL)
+        await run.said("HAProxy serves again", times)
+    assert "after='0 s'" in run.words
+    assert "after='0.5 s'" in run.words
+
+
+async def test_sighup_takes_new_settings(run: Supervised, postgres: dict[str, Postgres]) -> None:
+    await run.serve()
+    master = run.family.master
+    await session(run, postgres)
+    run.write({"stats": {"bind": [f"127.0.0.1:{run.ports[3]}"]}})
+    run.process.send_signal(signal.SIGHUP)
+    await run.said("the settings were read again")
+    await run.connect(run.ports[3])
+    assert run.family.master == master
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"stats": {"bind": ["nowhere"], "user": "me"}}, ("stats.bind", "stats.user")),
+        ({"haproxy": {"user": "nobody-of-that-name"}}, ("refuses the configuration", "nobody-of-that-name")),
+        ({"scope": "another"}, ("another", "demo")),
+    ],
+    ids=["settings", "haproxy", "scope"],
+)
+async def test_sighup_with_bad_settings_changes_nothing(
+    run: Supervised, changed: dict[str, object], words: tuple[str, ...]
+) -> None:
+    await run.serve()
+    before, files = run.family, {path: path.read_bytes() for path in run.directory.glob("haproxy.*")}
+    run.write(changed)
+    run.process.send_signal(signal.SIGHUP)
+    await run.said("the settings in force stay")
+    assert all(word in run.words for word in words), run.words
+    assert "Traceback" not in run.words
+    assert run.family == before
+    assert {path: path.read_bytes() for path in run.directory.glob("haproxy.*")} == files
+
+
+async def test_an_unreachable_api_is_waited_for(run: Supervised, cluster: FakeCluster) -> None:
+    for api in cluster.apis.values():
+        await api.refuse()
+    await run.start()
+    await run.said("waiting for the cluster")
+    await asyncio.sleep(2.5)
+    assert run.words.count("waiting for the cluster") == 1
+    for api in cluster.apis.values():
+        await api.listen()
+    await run.until(run.leads_to("pg1"))
+
+
+async def test_waiting_can_be_ended(run: Supervised, cluster: FakeCluster) -> None:
+    for api in cluster.apis.values():
+        await api.refuse()
+    await run.start()
+    await run.said("waiting for the cluster")
+    run.process.send_signal(signal.SIGTERM)
+    assert await run.ended() == 0
+
+
+async def test_a_restart_without_the_listed_api_keeps_the_members(run: Supervised, cluster: FakeCluster) -> None:
+    run.settings["patroni"] = [cluster.apis["pg3"].url]
+    await run.serve()
+    run.process.send_signal(signal.SIGTERM)
+    assert await run.ended() == 0
+    await cluster.apis["pg3"].refuse()
+    await run.start()
+    await run.until(run.leads_to("pg1"))
+    assert await run.knows("pg1", "pg2", "pg3")()
+
+
+async def test_members_that_are_silent_are_named(run: Supervised, cluster: FakeCluster) -> None:
+    await run.serve()
+    await cluster.apis["pg2"].refuse()
+    await run.said("a member is not reached")
+    assert "member=pg2" in run.words
+    assert await run.leads_to("pg1")()
+    await cluster.apis["pg2"].listen()
+    await run.said("a member is reached again")
+
+
+async def test_what_the_cluster_changes_is_one_reload_and_one_line(run: Supervised, cluster: FakeCluster) -> None:
+    await run.serve()
+    cluster.config["postgresql"] = {"parameters": {"max_connections": 200}}
+    await run.said("HAProxy reloaded")
+    assert "sessions per server 92 -> 192" in run.words
+    cluster.stories["pg3"].port += 1
+    await run.said("HAProxy reloaded", 2)
+    assert "pg3 moved from" in run.words
+    assert run.words.count("HAProxy reloaded") == 2
+
+
+async def test_a_member_that_is_listed_no_more_stays_for_a_while(run: Supervised, cluster: FakeCluster) -> None:
+    await run.serve()
+    story = cluster.stories.pop("pg3")
+    await cluster.apis["pg3"].refuse()
+    await run.said("member=pg3")
+    assert await run.knows("pg1", "pg2", "pg3")()
+    cluster.stories["pg3"] = story
+    await cluster.apis["pg3"].listen()
+    await run.said("a member is reached again")
+    assert "HAProxy reloaded" not in run.words
+
+
+async def test_a_taken_port_is_named_before_anything_is_touched(run: Supervised) -> None:
+    with socket.create_server(("127.0.0.1", run.ports[1])):
+        await run.start()
+        assert await run.ended() == 1
+    assert f"port {run.ports[1]} is taken" in run.words
+    assert f"(pid {os.getpid()})" in run.words
+    assert {path.name for path in run.directory.iterdir()} == {"lock"}
+
+
+async def test_the_wrong_cluster_is_refused(run: Supervised) -> None:
+    run.settings["scope"] = "another"
+    await run.start()
+    assert await run.ended() == 2
+    assert "belongs to the cluster 'demo', not to 'another'" in run.words
+
+
+async def test_what_haproxy_refuses_is_said_in_its_words(run: Supervised) -> None:
+    run.settings["haproxy"]["user"] = "nobody-of-that-name"
+    await run.start()
+    assert await run.ended() == 1
+    assert "[ALERT]" in run.words
+    assert str(run.directory / "haproxy.cfg") in run.words
+    assert not (run.directory / "haproxy.cfg").exists()
+
+
+async def test_one_directory_has_one_supervisor(run: Supervised) -> None:
+    await run.serve()
+    first = run.process.pid
+    await run.start()
+    assert await run.ended() == 1
+    assert f"another trunkline run (pid {first})" in run.words
+    assert await run.leads_to("pg1")()
+
+
+@pytest.mark.parametrize("delay_s", [0.5, 0.6, 0.7])
+async def test_a_kill_in_the_middle_of_the_start_leaves_nothing_in_the_way(run: Supervised, delay_s: float) -> None:
+    await run.start()
+    await asyncio.sleep(delay_s)
+    run.process.kill()
+    await run.ended()
+    await run.start()
+    await run.until(run.leads_to("pg1"))
+    run.process.send_signal(signal.SIGTERM)
+    assert await run.ended() == 0
+    assert run.family.pids == ()
