@@ -54,6 +54,17 @@ async def test_sessions_end_when_the_drain_is_over(run: Supervised, postgres: di
     assert await run.ended() == 0
 
 
+async def test_one_request_that_arrives_twice_is_one(run: Supervised, postgres: dict[str, Postgres]) -> None:
+    await run.serve()
+    reader, _ = await session(run, postgres)
+    run.process.send_signal(signal.SIGTERM)
+    await run.said("asked to stop")
+    run.process.send_signal(signal.SIGTERM)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(reader.read(), 0.5)
+    assert await run.ended() == 0
+
+
 async def test_a_second_signal_ends_at_once(run: Supervised, postgres: dict[str, Postgres]) -> None:
     run.settings["haproxy"]["drain_timeout_s"] = 600
     await run.serve()

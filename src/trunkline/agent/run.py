@@ -36,6 +36,9 @@ LOCK = "lock"
 SOCKET_PATH_BYTES = 97
 """What HAProxy leaves of the 108 bytes of a unix socket's path."""
 
+ONE_REQUEST_S = 0.3
+"""Programs that stand between (timeout, make) pass a signal on and send it to the whole group, too: one wish, twice."""
+
 log = structlog.get_logger()
 
 
@@ -44,6 +47,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.stop, self.stop_at_once, self.read_settings = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._asked_at = 0.0
 
     def listen(self) -> None:
         """Take SIGTERM, SIGINT and SIGHUP from now on."""
@@ -53,7 +57,12 @@ class Signals:
         loop.add_signal_handler(signal.SIGHUP, self.read_settings.set)
 
     def _stop(self) -> None:
-        (self.stop_at_once if self.stop.is_set() else self.stop).set()
+        now = time.monotonic()
+        if not self.stop.is_set():
+            self._asked_at = now
+            self.stop.set()
+        elif now - self._asked_at > ONE_REQUEST_S:
+            self.stop_at_once.set()
 
 
 async def run(settings: Settings, directory: Path, load_settings: Callable[[], Settings]) -> None:

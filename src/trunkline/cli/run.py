@@ -18,7 +18,7 @@ DirectoryOption = Annotated[
         "--dir",
         metavar="DIR",
         help="Where configuration, sockets and state are kept. Without it: /run/trunkline as root, "
-        "else $XDG_RUNTIME_DIR/trunkline.",
+        "else $XDG_RUNTIME_DIR/trunkline, else ~/.local/state/trunkline.",
     ),
 ]
 HAProxyOption = Annotated[

@@ -15,8 +15,10 @@ def find_directory(settings: Settings) -> Path:
     """Where `trunkline run` keeps its files with these settings."""
     if settings.directory is not None:
         return settings.directory
+    if os.geteuid() == 0:
+        return Path("/run/trunkline")
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    return Path(runtime) / "trunkline" if runtime and os.geteuid() != 0 else Path("/run/trunkline")
+    return Path(runtime or Path.home() / ".local" / "state") / "trunkline"
 
 
 def find_haproxy(settings: Settings) -> Paths:
