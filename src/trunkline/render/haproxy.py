@@ -111,7 +111,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 (a configuration, not a page)
+        autoescape=False,  # a configuration, not a page
     )
     environment.filters.update(
         api=api,
