@@ -124,7 +124,6 @@ class FakeSubject(Subject):
     def _view(self, held: tuple[tuple[str, int], ...] = ()) -> ProxyView:
         info = ProcessInfo(version="2.8.25-5cf5d0683", pid=self.pid, uptime_s=1, maxconn=1000)
         proxies = (
-            ProxyState(name="hold_bell", frontend_status="OPEN"),
             self._proxy("postgres_primary", lambda name: name == self.cluster.leader),
             self._proxy("postgres_replicas", lambda name: name != self.cluster.leader),
             ProxyState(name="stats", frontend_status="OPEN"),

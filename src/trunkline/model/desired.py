@@ -155,13 +155,17 @@ class Process:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Balancer:
-    """One HAProxy: services sorted by scope, then in the order of ServiceKind."""
+    """One HAProxy: services sorted by scope, then in the order of ServiceKind.
+
+    `needs_bell`: this version's Lua cannot wait by the clock (docs/adr/0007).
+    """
 
     paths: Paths
     process: Process
     timeouts: Timeouts
     services: tuple[Service, ...]
     stats: Stats | None
+    needs_bell: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

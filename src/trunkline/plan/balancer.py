@@ -38,6 +38,9 @@ FILES_OF_OUR_OWN = 200
 FILES_PER_SERVER = 4
 FILES_PER_SESSION = 2
 
+RELIABLE_CLOCK = (2, 8)
+"""The first HAProxy whose Lua actions wake up from every sleep."""
+
 ROLE_PATHS = {
     ServiceKind.PRIMARY: "/primary",
     ServiceKind.REPLICAS: "/replica",
@@ -87,6 +90,7 @@ def desired_balancer(
         timeouts=_timeouts(settings, services),
         services=services,
         stats=_stats(settings),
+        needs_bell=host.haproxy_version < RELIABLE_CLOCK,
     )
 
 

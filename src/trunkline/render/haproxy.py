@@ -4,6 +4,7 @@ Owns how they look, never what they say: every number comes from `trunkline.plan
 the same bytes.
 """
 
+from hashlib import sha256
 from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -12,6 +13,11 @@ from trunkline.model.desired import Balancer, CheckTls, Endpoint, RenderedFile, 
 from trunkline.render.state import resting_state
 
 READABLE, SECRET = 0o644, 0o600
+
+SOCKET_NAME_LIMIT = 100
+"""Bytes of an abstract socket's name, below the kernel's 107."""
+
+HASH_LENGTH = 12
 
 PURPOSES = {
     ServiceKind.PRIMARY: "the primary, read-write",
@@ -45,6 +51,7 @@ def configuration_text(balancer: Balancer) -> str:
         timeouts=balancer.timeouts,
         services=balancer.services,
         stats=balancer.stats,
+        bell_socket=bell_socket(balancer),
     )
 
 
@@ -88,15 +95,30 @@ def check_tls(tls: CheckTls) -> str:
     return " ".join(words)
 
 
+def comment(text: str) -> str:
+    """A name that others chose, for a comment: what is not printable (a line's end above all) is escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
 def hold_socket(service: Service) -> str:
     """The abstract socket of the holding frontend; the first bind makes it this HAProxy's own on its host."""
     bind = service.binds[0]
-    return f"{service.proxy}-{bind.address}-{bind.port}"
+    return _socket_name(f"{service.proxy}-{bind.address}-{bind.port}")
 
 
-def bell_socket(services: tuple[Service, ...]) -> str:
-    """The abstract socket of the bell that wakes waiting clients, one for each HAProxy."""
-    return f"hold_bell-{hold_socket(services[0])}" if services else "hold_bell"
+def bell_socket(balancer: Balancer) -> str | None:
+    """The abstract socket of the bell that wakes waiting clients, where this HAProxy needs one."""
+    if not (balancer.needs_bell and balancer.services):
+        return None
+    return _socket_name(f"hold_bell-{hold_socket(balancer.services[0])}")
+
+
+def _socket_name(text: str) -> str:
+    """Shortened where a long scope would exceed what the kernel takes; a hash keeps it unique."""
+    if len(text) <= SOCKET_NAME_LIMIT:
+        return text
+    digest = sha256(text.encode("utf-8")).hexdigest()[:HASH_LENGTH]
+    return f"{text[: SOCKET_NAME_LIMIT - HASH_LENGTH - 1]}-{digest}"
 
 
 def _has_secrets(balancer: Balancer) -> bool:
@@ -115,8 +137,8 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         api=api,
-        bell_socket=bell_socket,
         check_tls=check_tls,
+        comment=comment,
         duration=duration,
         hold_socket=hold_socket,
         listener=listener,

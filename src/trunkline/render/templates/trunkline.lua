@@ -1,13 +1,14 @@
 -- Trunkline's part inside HAProxy: it parks clients while nobody can serve them, refuses in PostgreSQL's own
 -- words, and passes cancel requests on. It sees a client's first bytes at most, never a session's traffic.
 --
---   tcp-request content lua.hold PROXY one|any FALLBACK|- TIMEOUT_MS UNREACHED_MS MAX_HELD BELL "WHY REFUSED"
+--   tcp-request content lua.hold PROXY one|any FALLBACK|- TIMEOUT_MS UNREACHED_MS MAX_HELD BELL|- "WHY REFUSED"
 --   tcp-request content use-service lua.refuse if { var(txn.refused) -m found }
 --   tcp-request content use-service lua.cancel if { <the first 8 bytes are a CancelRequest's> }
 --   echo "trunkline held" | socat stdio ADMIN_SOCKET         one line a proxy: its name, clients parked there
 --
 -- It reads txn.proxy (whose servers get a cancel request) and sets txn.held_ms (how long the client waited),
 -- txn.refused (why it must go) and txn.fallback (PROXY has nobody, FALLBACK has).
+-- BELL is for HAProxy before 2.8, see wait_for_bell.
 -- Loaded with lua-load, once for all threads: the counters are exact, and the code runs a few microseconds
 -- for each new connection.
 
@@ -134,9 +135,10 @@ end
 
 core.register_service("bell", "tcp", ring)
 
--- Wait for the bell. An action that sleeps by the clock can lose its wake-up: when HAProxy was busy for longer than
--- the sleep, the expired timer is dropped, and the client would wait on. What comes in on a socket is never lost.
-local function wait(socket, address)
+-- Before 2.8 an action that sleeps by the clock can lose its wake-up: when HAProxy was busy for longer than the sleep,
+-- the expired timer is dropped, and the client would wait on. What comes in on a socket is never lost. From 2.8 the
+-- clock is reliable, and such a socket would outlive its worker and break `show sess all`.
+local function wait_for_bell(socket, address)
   local line = socket and socket:receive("*l")
   if line then return socket end
   if socket then socket:close() end
@@ -156,7 +158,11 @@ local function park(txn, hold)
   local ticket, since, verdict, bell = tickets, now_ms(), "wait", nil
   lot.count, lot.seen[ticket] = lot.count + 1, since
   while verdict == "wait" do
-    bell = wait(bell, hold.bell)
+    if hold.bell then
+      bell = wait_for_bell(bell, hold.bell)
+    else
+      core.msleep(poll_ms(lot.count))
+    end
     local now = now_ms()
     lot.seen[ticket] = now
     sweep(lot, now)
@@ -176,7 +182,7 @@ local function hold_client(txn, proxy, admits, fallback, timeout_ms, unreached_m
     timeout_ms = tonumber(timeout_ms),
     unreached_ms = tonumber(unreached_ms),
     max_held = tonumber(max_held),
-    bell = bell,
+    bell = bell ~= "-" and bell or nil,
   }
   local verdict = decide(hold, 0)
   if verdict == "wait" then verdict = park(txn, hold) end
