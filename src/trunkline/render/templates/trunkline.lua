@@ -12,17 +12,18 @@
 -- Loaded with lua-load, once for all threads: the counters are exact, and the code runs a few microseconds
 -- for each new connection.
 
-local FRESH_MS = 5             -- how long one look at a backend serves all who ask
+local FRESH_MS = 5             -- how long one look at a backend serves all who wait
 local POLL_MIN_MS, POLL_MAX_MS = 10, 100
 local HEARTBEAT_MS = 250       -- how long a change may go unnoticed that is none of a server's health
 local SWEEP_MS = 1000
 local CANCEL_TIMEOUT_S = 1
 local BELL_TIMEOUT_S = 2
+local SILENT = { L4CON = true, L4TOUT = true, L6TOUT = true, L7TOUT = true, SOCKERR = true }
 local CANNOT_CONNECT_NOW = "57P03"
 local SSL_REQUEST, GSSENC_REQUEST = 80877103, 80877104
 
 local parked = {}              -- proxy -> { count = n, seen = { [ticket] = ms of its last sign of life } }
-local looks = {}               -- proxy -> { at = ms, active = servers that take new sessions }
+local looks = {}               -- proxy -> { at = ms, active = servers that take new sessions, nil for in doubt }
 local stopping = { at = 0, yes = false }
 local tickets, bells = 0, 0
 
@@ -31,15 +32,31 @@ local function now_ms()
   return now.sec * 1000 + now.usec / 1000
 end
 
--- Servers of PROXY that take new sessions; the backup that leads to the holding frontend does not count.
-local function active(proxy)
+-- What its last check said of a server: "L7OK", "L4CON", "INI" before the first one, "" where there is none.
+local function last_check(stats)
+  return ((stats.check_status or ""):gsub("^%* ", ""))
+end
+
+-- A server that may be lost with the next check, and not for its API's silence: one that two answers spoke against, or
+-- one that came back from maintenance and counts as up until it is asked. It is not cut off, and gets nobody new.
+local function is_doubtful(stats)
+  return stats.status:match("^UP [01]/") ~= nil and not SILENT[last_check(stats)]
+end
+
+-- The servers of PROXY that take new sessions; the backup that leads to the holding frontend does not count.
+-- Nil while one of them is doubtful. AGE_MS is how old the answer may be.
+local function active(proxy, age_ms)
   local look, now = looks[proxy], now_ms()
   if not look then
-    look = { at = -FRESH_MS, active = 0 }
+    look = { at = 0 }
     looks[proxy] = look
   end
-  if now - look.at >= FRESH_MS then
-    look.at, look.active = now, core.backends[proxy]:get_stats().act
+  if now - look.at >= age_ms then
+    local backend = core.backends[proxy]
+    look.at, look.active = now, backend:get_stats().act
+    for _, server in pairs(backend.servers) do
+      if is_doubtful(server:get_stats()) then look.active = nil end
+    end
   end
   return look.active
 end
@@ -48,7 +65,7 @@ end
 local function verdicts(proxy)
   local is_judged, is_reached, is_failed = true, false, false
   for _, server in pairs(core.backends[proxy].servers) do
-    local status = (server:get_stats().check_status or ""):gsub("^%* ", "")
+    local status = last_check(server:get_stats())
     if status == "INI" or status == "UNK" then
       is_judged = false
     elseif status:match("^L4") or status == "SOCKERR" then
@@ -96,12 +113,18 @@ local function poll_ms(count)
   return math.max(POLL_MIN_MS, math.min(POLL_MAX_MS, count // 10))
 end
 
+-- Whether so many servers may serve; two that both claim to be the primary may not.
+local function is_enough(hold, count)
+  return count == 1 or (count ~= nil and count > 1 and hold.admits == "any")
+end
+
 -- What to do with a client now: "serve", "fallback", "wait", or why it is refused.
 local function decide(hold, waited_ms)
-  local count = active(hold.proxy)
-  if count == 1 or (count > 1 and hold.admits == "any") then return "serve" end
-  if hold.fallback then
-    if verdicts(hold.proxy) and active(hold.fallback) == 1 then return "fallback" end
+  local count = active(hold.proxy, FRESH_MS)
+  if is_enough(hold, count) then count = active(hold.proxy, 0) end
+  if is_enough(hold, count) then return "serve" end
+  if hold.fallback and count == 0 then
+    if verdicts(hold.proxy) and active(hold.fallback, 0) == 1 then return "fallback" end
   end
   -- With no server left the backup leads on to the worker that took over.
   if count == 0 and is_left_behind() then return "serve" end
@@ -122,7 +145,7 @@ local function ring(applet)
     core.msleep(poll_ms(bells))
     local is_due = now_ms() - rung >= HEARTBEAT_MS
     for proxy in pairs(looks) do
-      local count = active(proxy)
+      local count = active(proxy, FRESH_MS)
       is_due = is_due or known[proxy] ~= count
       known[proxy] = count
     end
