@@ -4,5 +4,6 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--rewrite`: write what is said now into the scenario files, to be read in the diff."""
+    """`--rewrite`: write what is said now into the scenario files, to be read in the diff. `--rounds`: for a soak."""
     parser.addoption("--rewrite", action="store_true", help="write scenario files anew from what is said now")
+    parser.addoption("--rounds", type=int, default=1, metavar="N", help="how often each fault is repeated in a row")

@@ -2,11 +2,12 @@
 
 `lab`       the cluster, healthy, without a promise of a balancer
 `balancer`  `trunkline run` in front of it, a write through it has just succeeded; once per HAProxy
+`measured`  takes a line of numbers for the end of the report
 The cluster uses ports that nobody else uses, so a demo may run meanwhile.
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from trunkline.lab.ports import free_offset
 HERE = Path(__file__).parent
 # A demo starts at 0, and its `--port-offset` goes up in thousands from there.
 FIRST_OFFSET = 9_000
+MEASURED = pytest.StashKey[list[str]]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -27,6 +29,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.lab)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """What was measured, also where everything has passed."""
+    lines = config.stash.get(MEASURED, [])
+    if lines:
+        terminalreporter.section("measured")
+        for line in lines:
+            terminalreporter.write_line(line)
 
 
 def _name(haproxy: Binary) -> str:
@@ -76,3 +87,16 @@ def balancer(lab: Lab, running_balancer: Balancer) -> Balancer:
     running_balancer.start()
     running_balancer.wait_written()
     return running_balancer
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Numbers of this test that are worth reading when it has passed, too."""
+    lines = request.config.stash.setdefault(MEASURED, [])
+    return lambda numbers: lines.append(f"{request.node.name}: {numbers}")
+
+
+@pytest.fixture
+def rounds(request: pytest.FixtureRequest) -> int:
+    """How often each fault is repeated in a row."""
+    return int(request.config.getoption("--rounds"))

@@ -1,0 +1,114 @@
+"""A role change through the balancer: nobody is sent to the wrong member, nobody who can be served is not.
+
+Each fault is done to the leader while twelve clients connect, insert and close in loops; `role_change` says which of
+their failures are counted apart, and why. `--rounds` repeats each fault in a row.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import psycopg
+import pytest
+from role_change import CLIENTS, FAULTS, Fault, RoleChange, leader_of, play, until
+
+from trunkline.lab.balancer import Balancer
+from trunkline.lab.load import CLOSED, READ, READ_ONLY, STARTING_OR_STOPPING, WRITTEN, Load, looping_clients
+from trunkline.lab.patroni_config import TTL_S
+
+MAX_LAG_S = 0.3
+MAX_SHUTDOWN_S = 0.5
+# Half a second by the clock of the checks, on a machine that is busy with other things.
+MAX_NOTICE_S = 1.5
+ANSWER_TIMEOUT_S = 5
+RETURN_TIMEOUT_S = 60
+
+Connection = psycopg.AsyncConnection[tuple[object, ...]]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+async def test_clients_live_through(
+    fault: Fault, balancer: Balancer, rounds: int, measured: Callable[[str], None]
+) -> None:
+    """Per fault: no statement on a read-only server, little lag, every connection of the gap served, sessions of the
+    old primary ended, those of other replicas alive; and the member that comes back serves reads, never writes."""
+    for _ in range(rounds):
+        async with sessions(balancer) as (idle, reading):
+            change = await play(balancer, fault)
+            measured(str(change))
+            assert_kept(change)
+            assert not await lives(idle), "a session of the old primary has survived it"
+            staying = {host: held for host, held in reading.items() if host != change.new}
+            assert staying
+            assert [host for host, held in staying.items() if not await lives(held)] == []
+        if change.new != change.old:
+            await assert_comes_back(balancer, change)
+        await asyncio.to_thread(balancer.lab.heal)
+
+
+def assert_kept(change: RoleChange) -> None:
+    assert change.load.of(READ_ONLY) == []
+    assert change.unserved == []
+    assert len(change.in_flight) <= CLIENTS
+    assert {attempt.outcome for attempt in change.stopping} <= {STARTING_OR_STOPPING, CLOSED}
+    if change.fault.is_silent:
+        assert len(change.stopping) <= CLIENTS
+        assert change.closed - change.struck <= TTL_S / 2
+    else:
+        assert change.closed - change.struck <= MAX_SHUTDOWN_S
+        assert change.noticed - change.struck <= MAX_NOTICE_S
+    assert change.lag_s <= MAX_LAG_S
+    assert {a.server for a in change.load.of(WRITTEN) if a.began > change.writable} == {change.new}
+
+
+@asynccontextmanager
+async def sessions(balancer: Balancer) -> AsyncIterator[tuple[Connection, dict[str, Connection]]]:
+    """An idle one on the primary, and one on each replica by its address, all through the balancer."""
+    replicas = len(balancer.lab.members) - 1
+    async with AsyncExitStack() as stack:
+
+        async def connect(service: str) -> tuple[str, Connection]:
+            connection = await psycopg.AsyncConnection.connect(balancer.conninfo(service), autocommit=True)
+            await stack.enter_async_context(connection)
+            row = await (await connection.execute(READ)).fetchone()
+            return str(row and row[0]), connection
+
+        primary, idle = await connect("primary")
+        assert primary.endswith(" primary")
+        reading: dict[str, Connection] = {}
+        async with asyncio.timeout(RETURN_TIMEOUT_S):
+            while len(reading) < replicas:  # leastconn gives each its share, as soon as it is checked
+                reading |= dict([await connect("replicas")])
+        yield idle, reading
+
+
+async def lives(connection: Connection) -> bool:
+    """Whether a session still answers; one that hangs is not ended, which is an error of its own (TimeoutError)."""
+    try:
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            await connection.execute("select 1")
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+async def assert_comes_back(balancer: Balancer, change: RoleChange) -> None:
+    """The old primary returns under load: as a replica, and only as that."""
+    lab = balancer.lab
+    name = next(member.name for member in lab.members.values() if member.place.host == change.old)
+    async with (
+        looping_clients(balancer.conninfo(), 4, pause_s=0.05) as writes,
+        looping_clients(balancer.conninfo("replicas"), 4, statement=READ, pause_s=0.05) as reads,
+    ):
+        await asyncio.to_thread(lab.start_node, name)
+        await until(lambda: any(it.server == change.old for it in reads.of(WRITTEN)), timeout_s=RETURN_TIMEOUT_S)
+        await asyncio.sleep(1)
+    assert_all_by(writes, {change.new})
+    assert_all_by(reads, {place.host for place in lab.layout.members} - {change.new})
+    assert leader_of(lab) != name
+
+
+def assert_all_by(load: Load, servers: set[str]) -> None:
+    """Every attempt was served, and by nobody else."""
+    assert load.failures == []
+    assert {attempt.server for attempt in load.attempts} <= servers
