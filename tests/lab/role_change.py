@@ -21,36 +21,17 @@ from trunkline.adapters.runtime_socket import RuntimeSocket
 from trunkline.errors import RuntimeSocketError
 from trunkline.lab import Lab
 from trunkline.lab.balancer import Balancer
+from trunkline.lab.faults import Fault, is_dead, moment_of
 from trunkline.lab.load import INSERT, Attempt, Load, looping_clients, prepare, watching
-from trunkline.lab.member import Member
-from trunkline.lab.processes import wait_until
-from trunkline.lab.procfs import is_alive, is_stopped
 
 CLIENTS = 12
 PAUSE_S = 0.02
 WARM_UP_S = 1.0
 AFTERMATH_S = 1.0
-KERNEL_POLL_S = 0.001
 HAPROXY_POLL_S = 0.02
 GAP_TIMEOUT_S = 60.0
 SERVED_TIMEOUT_S = 30.0
 WITNESS_IS_LATE_S = 0.25
-
-Sign = Callable[[], bool]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """`strike` does it to the leader of that name; `sign` makes, before that, the question whether it has arrived."""
-
-    name: str
-    strike: Callable[[Lab, str], object]
-    sign: Callable[[Member], Sign]
-    is_silent: bool = False
-    """The port goes on to take connections, and nothing is answered."""
-
-    def __str__(self) -> str:
-        return self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,39 +84,6 @@ class RoleChange:
         )
 
 
-def _was_asked_to_shut_down(member: Member) -> Sign:
-    log = member.place.directory / "postgresql.log"
-    before = log.stat().st_size
-
-    def has_said_so() -> bool:
-        if log.stat().st_size == before:
-            return False
-        with log.open("rb") as lines:
-            lines.seek(before)
-            return b"received fast shutdown request" in lines.read()
-
-    return has_said_so
-
-
-def _is_dead(member: Member) -> Sign:
-    postmaster = member.postmaster
-    assert postmaster is not None
-    return lambda: not is_alive(postmaster)
-
-
-def _is_stopped(member: Member) -> Sign:
-    postmaster = member.postmaster
-    assert postmaster is not None
-    return lambda: is_stopped(postmaster)
-
-
-SWITCHOVER = Fault(name="switchover", strike=lambda lab, _: lab.switchover(), sign=_was_asked_to_shut_down)
-KILLED_POSTMASTER = Fault(name="kill-postmaster", strike=Lab.kill_postmaster, sign=_is_dead)
-LOST_NODE = Fault(name="node-loss", strike=Lab.kill_node, sign=_is_dead)
-FROZEN_NODE = Fault(name="freeze", strike=Lab.freeze_node, sign=_is_stopped, is_silent=True)
-FAULTS = (SWITCHOVER, KILLED_POSTMASTER, LOST_NODE, FROZEN_NODE)
-
-
 def leader_of(lab: Lab) -> str:
     """The leader's name, where there must be one."""
     leader = lab.leader()
@@ -157,8 +105,8 @@ async def play(balancer: Balancer, fault: Fault) -> RoleChange:
         sign = fault.sign(old)
         began = time.monotonic()
         async with asyncio.TaskGroup() as watch:
-            struck = watch.create_task(asyncio.to_thread(_moment_of, sign))
-            dead = None if fault.is_silent else watch.create_task(asyncio.to_thread(_moment_of, _is_dead(old)))
+            struck = watch.create_task(asyncio.to_thread(moment_of, sign))
+            dead = None if fault.is_silent else watch.create_task(asyncio.to_thread(moment_of, is_dead(old)))
             noticed = watch.create_task(_moment_noticed(balancer, old.name))
             watch.create_task(asyncio.to_thread(fault.strike, lab, old.name))
             new, writable = await witness.first_writable(but="", after=began, deadline_s=GAP_TIMEOUT_S)
@@ -177,11 +125,6 @@ async def play(balancer: Balancer, fault: Fault) -> RoleChange:
     return change
 
 
-def _moment_of(sign: Sign) -> float:
-    assert wait_until(sign, timeout_s=GAP_TIMEOUT_S, poll_s=KERNEL_POLL_S), "the fault has not arrived"
-    return time.monotonic()
-
-
 async def _moment_noticed(balancer: Balancer, name: str) -> float:
     """When HAProxy took this member out of the primary's backend."""
     async with asyncio.timeout(GAP_TIMEOUT_S):
@@ -191,7 +134,7 @@ async def _moment_noticed(balancer: Balancer, name: str) -> float:
             await asyncio.sleep(HAPROXY_POLL_S)
 
 
-async def until(is_so: Sign, *, timeout_s: float) -> None:
+async def until(is_so: Callable[[], bool], *, timeout_s: float) -> None:
     """Back when something is so that nobody announces; TimeoutError when it does not become so."""
     async with asyncio.timeout(timeout_s):
         while True:

@@ -10,9 +10,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import psycopg
 import pytest
-from role_change import CLIENTS, FAULTS, Fault, RoleChange, leader_of, play, until
+from role_change import CLIENTS, RoleChange, leader_of, play, until
 
 from trunkline.lab.balancer import Balancer
+from trunkline.lab.faults import FAULTS, Fault
 from trunkline.lab.load import CLOSED, READ, READ_ONLY, STARTING_OR_STOPPING, WRITTEN, Load, looping_clients
 from trunkline.lab.patroni_config import TTL_S
 

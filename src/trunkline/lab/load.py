@@ -19,6 +19,7 @@ CLOSED = "closed"
 READ_ONLY = "25006"
 STARTING_OR_STOPPING = "57P03"
 TOO_MANY = "53300"
+UNANSWERED = "unanswered"
 
 TABLE = "trunkline_load"
 PROBE_INTERVAL_S = 0.005
@@ -28,14 +29,16 @@ RECONNECT_INTERVAL_S = 0.01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One connect-write-close. `outcome`: WRITTEN (or READ), an SQLSTATE, REFUSED, or CLOSED where the connection
-    ended without a word. `server`: the address of the PostgreSQL that answered."""
+    """One connect-write-close. `outcome`: WRITTEN (or READ), an SQLSTATE, REFUSED, CLOSED where the connection ended
+    without a word, or UNANSWERED where the client's own deadline ended it. `server`: the address of the PostgreSQL that
+    answered; `client`: the number of the loop that it belongs to."""
 
     began: float
     ended: float
     outcome: str
     server: str = ""
     detail: str = ""
+    client: int = 0
 
 
 @dataclass(slots=True)
@@ -82,16 +85,22 @@ def outcome_of(error: psycopg.Error) -> str:
     return CLOSED
 
 
-async def attempt_write(conninfo: str, statement: str) -> Attempt:
+async def attempt_write(conninfo: str, statement: str, *, client: int = 0, deadline_s: float | None = None) -> Attempt:
     """One connect-write-close; never raises for what PostgreSQL or the network does."""
     began = time.monotonic()
     try:
-        async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
+        async with (
+            asyncio.timeout(deadline_s),
+            await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection,
+        ):
             row = await (await connection.execute(statement)).fetchone()
+    except TimeoutError:
+        return Attempt(began=began, ended=time.monotonic(), outcome=UNANSWERED, client=client)
     except psycopg.Error as error:
         detail = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-        return Attempt(began=began, ended=time.monotonic(), outcome=outcome_of(error), detail=detail)
-    return Attempt(began=began, ended=time.monotonic(), outcome=WRITTEN, server=str(row[0]) if row else "")
+        return Attempt(began=began, ended=time.monotonic(), outcome=outcome_of(error), detail=detail, client=client)
+    server = str(row[0]) if row else ""
+    return Attempt(began=began, ended=time.monotonic(), outcome=WRITTEN, server=server, client=client)
 
 
 INSERT = f"insert into {TABLE} default values returning host(inet_server_addr())"
@@ -106,17 +115,18 @@ async def prepare(conninfo: str) -> None:
 
 @asynccontextmanager
 async def looping_clients(
-    conninfo: str, clients: int, *, statement: str = INSERT, pause_s: float = 0.0
+    conninfo: str, clients: int, *, statement: str = INSERT, pause_s: float = 0.0, deadline_s: float | None = None
 ) -> AsyncIterator[Load]:
-    """Run `clients` loops for as long as the block lasts; the attempts under way at its end are awaited."""
+    """Run `clients` loops for as long as the block lasts; the attempts under way at its end are awaited. Without a
+    `deadline_s` an attempt lasts as long as the balancer lets it."""
     load, is_over = Load(), asyncio.Event()
 
-    async def loop() -> None:
+    async def loop(client: int) -> None:
         while not is_over.is_set():
-            load.attempts.append(await attempt_write(conninfo, statement))
+            load.attempts.append(await attempt_write(conninfo, statement, client=client, deadline_s=deadline_s))
             await asyncio.sleep(pause_s if load.attempts[-1].outcome == WRITTEN else max(pause_s, 0.005))
 
-    tasks = [asyncio.create_task(loop(), name=f"client {number}") for number in range(clients)]
+    tasks = [asyncio.create_task(loop(number), name=f"client {number}") for number in range(clients)]
     try:
         yield load
     finally:
