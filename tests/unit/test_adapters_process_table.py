@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,27 @@ def test_a_port_that_is_shared_is_taken_all_the_same() -> None:
     with socket.create_server(("127.0.0.1", 0), reuse_port=True) as server:
         assert "is taken" in obstacle(Endpoint(address="127.0.0.1", port=server.getsockname()[1]))
         assert "is taken" in obstacle(Endpoint(address="*", port=server.getsockname()[1]))
+
+
+def test_asking_accepts_nobody() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        endpoint = Endpoint(address="127.0.0.1", port=server.getsockname()[1])
+    accepted, is_over = [], threading.Event()
+
+    def knock() -> None:
+        while not is_over.is_set():
+            with socket.socket() as client:
+                client.bind(("127.0.0.2", 0))  # from our own address and port a connect would reach itself
+                accepted.extend([endpoint] if client.connect_ex((endpoint.address, endpoint.port)) == 0 else [])
+
+    client = threading.Thread(target=knock)
+    client.start()
+    try:
+        assert {obstacle(endpoint) for _ in range(2000)} == {""}
+    finally:
+        is_over.set()
+        client.join()
+    assert accepted == []
 
 
 def test_an_address_of_another_host_is_an_obstacle_with_a_remedy() -> None:

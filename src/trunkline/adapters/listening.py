@@ -50,5 +50,6 @@ def _try(endpoint: Endpoint) -> None:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address != "::"))
+        # A listener of others makes this fail. To listen would be a step too far: clients that try meanwhile would be
+        # accepted, and hung up on.
         probe.bind((address, endpoint.port))
-        probe.listen(1)
