@@ -35,4 +35,4 @@ bench: $(STAMP)  ## our configuration beside the template of Patroni's documenta
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean:           ## all that the targets above made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist bench-results

@@ -129,9 +129,14 @@ async def looping_clients(
     tasks = [asyncio.create_task(loop(number), name=f"client {number}") for number in range(clients)]
     try:
         yield load
-    finally:
-        is_over.set()
-        await asyncio.gather(*tasks)
+    except BaseException:
+        # Whoever is interrupted does not wait for a client that a balancer holds.
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+    is_over.set()
+    await asyncio.gather(*tasks)
 
 
 @dataclass(slots=True)

@@ -1,0 +1,158 @@
+"""`python -m benchmarks`: the options, the order of the rounds, and the lab's beginning and end."""
+
+import asyncio
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks import plot, report
+from benchmarks.contenders import SIDES, contenders
+from benchmarks.rounds import Round, play
+from benchmarks.summary import why_broken
+from trunkline.adapters import haproxy_binary
+from trunkline.cli.console import complain, err, out
+from trunkline.errors import HAProxyError, TrunklineError
+from trunkline.lab import Lab
+from trunkline.lab.binaries import DEMO_HINT, Binary, find_haproxies
+from trunkline.lab.faults import KILLED_POSTMASTER, SWITCHOVER, Fault
+from trunkline.lab.layout import plan_layout
+from trunkline.lab.ports import free_offset
+
+# A demo starts at 0 and the tests at 9000; all may run at once, if not to the benefit of the numbers.
+FIRST_OFFSET = 19_000
+ROUND_TAKES_S = 30
+
+
+class FaultName(StrEnum):
+    """What `--fault` takes."""
+
+    SWITCHOVER = "switchover"
+    KILL = "kill"
+
+
+FAULTS: dict[FaultName, Fault] = {FaultName.SWITCHOVER: SWITCHOVER, FaultName.KILL: KILLED_POSTMASTER}
+
+
+def bench(
+    rounds: Annotated[int, typer.Option(min=1, metavar="N", help="How often each fault meets each balancer.")] = 3,
+    clients: Annotated[int, typer.Option(min=1, max=80, metavar="N", help="Loops of connect, write, close.")] = 12,
+    fault: Annotated[list[FaultName] | None, typer.Option(help="Repeatable.", show_default="both")] = None,
+    haproxy: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="The HAProxy of both sides.", show_default="the newest there is")
+    ] = None,
+    all_haproxies: Annotated[
+        bool, typer.Option("--all-haproxies", help="One after the other, every HAProxy there is.")
+    ] = False,
+    out_directory: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="For results.json, tables.md and the plots.")
+    ] = Path("bench-results"),
+) -> None:
+    """Compare `trunkline run` with the HAProxy template that Patroni documents, on a real cluster on this machine.
+
+    Both stand in front of the same three members. Each fault is done once with the clients on the one balancer and
+    once with the clients on the other, and who comes first changes from round to round. `kill` is kill -9 of the
+    primary's postmaster. A run in which the template does not show its known failure is broken, and exits 1.
+    """
+    chosen = _choose(haproxy, with_all=all_haproxies)
+    faults = [FAULTS[name] for name in dict.fromkeys(fault or FAULTS)]
+    # A polite end is asked for as Ctrl-C is, so that there is one way out.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with running_lab() as lab:
+        taken_at = datetime.now(UTC).isoformat(timespec="seconds")
+        machine = report.describe(lab, chosen, clients=clients, taken_at=taken_at)
+        played: list[Round] = []
+        total = len(chosen) * rounds * len(faults) * len(SIDES)
+        _say(f"{total} rounds of about {ROUND_TAKES_S} s, {clients} clients; {', '.join(map(str, chosen))}")
+        for each in _play_all(lab, chosen, faults, rounds=rounds, clients=clients):
+            played.append(each)
+            _say(f"{len(played)}/{total} {report.round_in_words(each)}")
+            report.save(out_directory, machine, played)
+    for drawn in report.tables(played):
+        out.print(drawn)
+    plots = plot.draw(out_directory, machine, played)
+    _say(f"written: {out_directory}: results.json, tables.md, {', '.join(path.name for path in plots)}")
+    broken = why_broken(played)
+    if broken:
+        raise TrunklineError(
+            f"the benchmark is broken: {broken}", hint="see what has changed in the lab or the clients"
+        )
+
+
+@contextmanager
+def running_lab() -> Iterator[Lab]:
+    """A healthy cluster; afterwards nothing of it is left, however the block ends."""
+    # Not TMPDIR, whose path may be too long for unix sockets.
+    with tempfile.TemporaryDirectory(prefix="bench-", dir="/tmp") as place:
+        root = Path(place)
+        lab = Lab.create(root, port_offset=free_offset(plan_layout(root, port_offset=FIRST_OFFSET)))
+        try:
+            lab.start()
+            lab.wait_healthy()
+            yield lab
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
+            lab.stop(remove=True)
+
+
+def _play_all(
+    lab: Lab, haproxies: tuple[Binary, ...], faults: list[Fault], *, rounds: int, clients: int
+) -> Iterator[Round]:
+    for haproxy in haproxies:
+        both = contenders(lab, haproxy)
+        for contender in both.values():
+            contender.start()
+        for number in range(1, rounds + 1):
+            for position, fault in enumerate(faults):
+                order = SIDES if (number + position) % 2 else tuple(reversed(SIDES))
+                for place, side in enumerate(order, start=1):
+                    lab.heal()
+                    change, measures = asyncio.run(play(both[side], lab, fault, clients))
+                    yield Round(
+                        haproxy=".".join(map(str, haproxy.version)),
+                        fault=fault.name,
+                        side=side,
+                        number=number,
+                        place=place,
+                        old=change.old,
+                        new=change.new,
+                        measures=measures,
+                    )
+        for contender in both.values():
+            contender.stop()
+
+
+def _choose(named: Path | None, *, with_all: bool) -> tuple[Binary, ...]:
+    if named is not None:
+        return (Binary(path=named, version=haproxy_binary.ask(named).version, source="--haproxy"),)
+    found = find_haproxies()
+    if not found:
+        raise HAProxyError("no HAProxy found", hint=f"{DEMO_HINT}, or name it with --haproxy")
+    return found if with_all else found[:1]
+
+
+def _say(text: str) -> None:
+    err.print(text, markup=False, soft_wrap=True)
+
+
+def main() -> None:
+    """An error of ours is one message and a hint, never a traceback."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(bench)
+    try:
+        app()
+    except TrunklineError as error:
+        complain(error)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()
