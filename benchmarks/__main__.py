@@ -1,6 +1,7 @@
 """`python -m benchmarks`: the options, the order of the rounds, and the lab's beginning and end."""
 
 import asyncio
+import os
 import signal
 import sys
 import tempfile
@@ -65,6 +66,19 @@ def bench(
     faults = [FAULTS[name] for name in dict.fromkeys(fault or FAULTS)]
     # A polite end is asked for as Ctrl-C is, so that there is one way out.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        broken = _run(chosen, faults, out_directory, rounds=rounds, clients=clients)
+    except KeyboardInterrupt:
+        _say(f"interrupted; nothing of the lab is left, the rounds until now are in {out_directory}")
+        raise typer.Exit(128 + signal.SIGINT) from None
+    if broken:
+        raise TrunklineError(f"the benchmark is broken: {broken}", hint="see what has changed in lab or clients")
+
+
+def _run(
+    chosen: tuple[Binary, ...], faults: list[Fault], out_directory: Path, *, rounds: int, clients: int
+) -> str | None:
+    """Play everything, show and write what came of it; why it proves nothing, if so."""
     with running_lab() as lab:
         taken_at = datetime.now(UTC).isoformat(timespec="seconds")
         machine = report.describe(lab, chosen, clients=clients, taken_at=taken_at)
@@ -79,11 +93,7 @@ def bench(
         out.print(drawn)
     plots = plot.draw(out_directory, machine, played)
     _say(f"written: {out_directory}: results.json, tables.md, {', '.join(path.name for path in plots)}")
-    broken = why_broken(played)
-    if broken:
-        raise TrunklineError(
-            f"the benchmark is broken: {broken}", hint="see what has changed in the lab or the clients"
-        )
+    return why_broken(played)
 
 
 @contextmanager
@@ -124,6 +134,7 @@ def _play_all(
                         place=place,
                         old=change.old,
                         new=change.new,
+                        load_average=round(os.getloadavg()[0], 2),
                         measures=measures,
                     )
         for contender in both.values():

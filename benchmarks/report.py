@@ -34,7 +34,6 @@ class Machine:
     taken_at: str
     system: str
     cpus: int
-    load_average: float
     python: str
     haproxy: tuple[str, ...]
     postgresql: str
@@ -53,7 +52,6 @@ def describe(lab: Lab, haproxies: Sequence[Binary], *, clients: int, taken_at: s
         taken_at=taken_at,
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         cpus=len(os.sched_getaffinity(0)),
-        load_average=round(os.getloadavg()[0], 2),
         python=platform.python_version(),
         haproxy=tuple(map(str, haproxies)),
         postgresql=str(lab.made.binaries.postgres),

@@ -32,7 +32,8 @@ POLL_S = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """One round of one balancer: with which HAProxy, which fault, its number, and whether it came first or second."""
+    """One round of one balancer: with which HAProxy, which fault, its number, whether it came first or second, and how
+    busy the machine was at its end (the load average of the last minute)."""
 
     haproxy: str
     fault: str
@@ -41,6 +42,7 @@ class Round:
     place: int
     old: str
     new: str
+    load_average: float
     measures: Measures
 
 

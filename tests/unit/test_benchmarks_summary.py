@@ -30,7 +30,17 @@ def played(
     side: str, *, fault: str = "switchover", haproxy: str = "2.8.25", lag_s: float | None = 0.05, read_only: int = 0
 ) -> Round:
     measures = replace(MEASURES, lag_s=lag_s, read_only=read_only)
-    return Round(haproxy=haproxy, fault=fault, side=side, number=1, place=1, old="a", new="b", measures=measures)
+    return Round(
+        haproxy=haproxy,
+        fault=fault,
+        side=side,
+        number=1,
+        place=1,
+        old="127.0.0.11",
+        new="127.0.0.12",
+        load_average=0.5,
+        measures=measures,
+    )
 
 
 def row(rows: tuple[Comparison, ...], field: str) -> Comparison:
