@@ -1,4 +1,4 @@
-"""At start and at reload nobody is sent to a wrong server, nobody is turned away, and what is old ends.
+"""At start, at reload and after maintenance nobody is sent to a wrong server or turned away, and what is old ends.
 
 Clients connect in loops without a pause, on both ports, from before the port first listens. Two witnesses look for
 a wrong session: the client, who asks the server that it got for its address and its role, and HAProxy's own log.
@@ -27,6 +27,9 @@ HELD = 12
 LATE = 6
 STEADY_S = 1.0
 BETWEEN_S = 0.1
+RETURNS = 6
+MAINTENANCE_S = 0.3
+AFTER_MAINTENANCE_S = 0.5
 FIRST_TIMEOUT_S = 30
 HELD_TIMEOUT_S = 30
 OLD_WORKERS_END_S = 8
@@ -131,6 +134,24 @@ def operational_states(balancer: Balancer) -> set[str]:
     """What the state file on disk says of the servers; "0" is DOWN (HAProxy's manual, "show servers state")."""
     _version, _columns, *servers = (balancer.directory / "haproxy.state").read_text().splitlines()
     return {server.split()[5] for server in servers}
+
+
+async def test_who_returns_from_maintenance_gets_nobody_before_it_was_asked(
+    balancer: Balancer, measured: Callable[[str], None]
+) -> None:
+    """An operator's bare `state ready` makes HAProxy count a server as up until its next check, about 100 ms later."""
+    leader = leader_of(balancer.lab)
+    replica = next(name for name in balancer.lab.members if name != leader)
+    wrong = (f"postgres_primary/{replica}", f"postgres_replicas/{leader}")
+    async with traffic(balancer) as it:
+        await served_on_both(it)
+        for _ in range(RETURNS):
+            for state, pause_s in (("maint", MAINTENANCE_S), ("ready", AFTER_MAINTENANCE_S)):
+                for server in wrong:
+                    await RuntimeSocket(balancer.admin_socket).command("set", "server", server, "state", state)
+                await asyncio.sleep(pause_s)
+    measured(f"{it}, longest wait {max(it.primary.longest_wait_s, it.replicas.longest_wait_s):.2f} s")
+    it.assert_right(leader)
 
 
 async def test_clients_held_across_reloads_are_served_and_old_workers_end(
