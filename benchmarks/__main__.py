@@ -72,7 +72,10 @@ def bench(
         _say(f"interrupted; nothing of the lab is left, the rounds until now are in {out_directory}")
         raise typer.Exit(128 + signal.SIGINT) from None
     if broken:
-        raise TrunklineError(f"the benchmark is broken: {broken}", hint="it takes 10 to 20 clients that get their turn: try more rounds, or a calmer machine")
+        raise TrunklineError(
+            f"the benchmark is broken: {broken}",
+            hint="it takes 10 to 20 clients that get their turn: try more rounds, or a calmer machine",
+        )
 
 
 def _run(
