@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import quick_pulse
 import yaml
 
 from trunkline.adapters.process_table import Family, family
@@ -47,7 +49,7 @@ class Supervised:
                 "replicas": {"bind": [f"127.0.0.1:{self.ports[1]}"]},
             },
             "stats": {"bind": [f"127.0.0.1:{self.ports[2]}"]},
-            "haproxy": {"binary": str(haproxy.path), "drain_timeout_s": 1},
+            "haproxy": {"binary": str(haproxy.path), "drain_timeout_s": 0.5},
         }
         self.runtime = RuntimeSocket(self.paths.admin_socket, timeout_s=1.0)
         self._processes: list[asyncio.subprocess.Process] = []
@@ -57,13 +59,14 @@ class Supervised:
         """The settings, with other values of some sections."""
         self.config.write_text(yaml.safe_dump(self.settings | dict(changed or {})))
 
-    async def start(self) -> None:
-        """Back when the process runs."""
+    async def start(self, *program: str) -> None:
+        """Back when the process runs; `program`: what to start in place of the one with the quick pulse."""
         if not self.config.exists():
             self.write()
         with self.log.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "trunkline", "run", "--config", self.config, "--dir", self.directory),
+                *(sys.executable, *(program or (quick_pulse.__file__,))),
+                *("run", "--config", self.config, "--dir", self.directory),
                 stdout=log,
                 stderr=log,
                 env={name: value for name, value in os.environ.items() if not name.startswith("TRUNKLINE_")},
@@ -104,10 +107,18 @@ class Supervised:
         """What all of them have said."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
+    def heeds(self, number: signal.Signals) -> bool:
+        """Whether the supervisor handles this signal, or at least keeps it until it can."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        masks = [int(mask, 16) for mask in re.findall(r"Sig(?:Blk|Cgt):\t([0-9a-f]+)", status)]
+        return any(mask & (1 << (number - 1)) for mask in masks)
+
     async def ended(self) -> int:
         """The exit code of the supervisor."""
-        async with asyncio.timeout(PATIENCE_S):
-            return await self.process.wait()
+        try:
+            return await asyncio.wait_for(self.process.wait(), PATIENCE_S)
+        except TimeoutError:
+            raise AssertionError(f"the supervisor has not ended; the log:\n{self.words}") from None
 
     async def connect(self, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A client that has said hello."""

@@ -9,7 +9,7 @@ import yaml
 from config_host import Host
 from typer.testing import CliRunner
 
-from trunkline.cli import app
+from trunkline.cli.commands import app
 from trunkline.config.describe import all_settings
 from trunkline.config.faults import written_path
 from trunkline.config.manual import manual

@@ -36,7 +36,8 @@ async def resolve(host: str, *, timeout_s: float) -> Resolution:
 
     Thread(target=_look_up, args=(host, deliver), name=f"resolve {host}", daemon=True).start()
     try:
-        return await asyncio.wait_for(answer, timeout_s)
+        async with asyncio.timeout(timeout_s):  # wait_for would lose a cancellation that comes with the answer
+            return await answer
     except TimeoutError:
         return Resolution(host=host, problem=f"the resolver gave no answer within {timeout_s:g} s")
 

@@ -50,11 +50,12 @@ class Signals:
         self._asked_at = 0.0
 
     def listen(self) -> None:
-        """Take SIGTERM, SIGINT and SIGHUP from now on."""
+        """Take SIGTERM, SIGINT and SIGHUP from now on, those first that have waited (`trunkline.cli.main`)."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
         loop.add_signal_handler(signal.SIGHUP, self.read_settings.set)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
 
     def _stop(self) -> None:
         now = time.monotonic()

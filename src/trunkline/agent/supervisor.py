@@ -110,8 +110,9 @@ class Supervisor:
 
     async def _reconcile(self) -> NoReturn:
         while True:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), self._retry_s if self._refused else LOOK_AGAIN_S)
+            with suppress(TimeoutError):  # wait_for would lose a stop that comes in the same moment (Python < 3.12)
+                async with asyncio.timeout(self._retry_s if self._refused else LOOK_AGAIN_S):
+                    await self._changed.wait()
             self._changed.clear()
             if any(view is not None for view in self.views):
                 await self._reconcile_once()

@@ -1,32 +1,24 @@
-"""The command line: faces only. Every command lives in a file of its own and is registered here."""
+"""The command line: faces only, one file for each command (`commands`). Here is how it begins and how it fails."""
 
+import signal
 import sys
 
-import typer
-
-from trunkline.cli import apply, config, demo, render, run, status, who
-from trunkline.cli.console import complain
 from trunkline.errors import TrunklineError
 
-app = typer.Typer(
-    name="trunkline",
-    help="One stable line into a moving Patroni cluster.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-app.add_typer(demo.app, name="demo")
-app.add_typer(config.app, name="config")
-app.command()(run.run)
-app.command()(render.render)
-app.command()(apply.apply)
-app.command()(status.status)
-app.command()(who.who)
+REQUESTS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""What `trunkline run` may be asked for."""
 
 
 def main() -> None:
     """Run the command line; an error of ours is one message and a hint, never a traceback."""
+    if sys.argv[1:2] == ["run"]:
+        # Half a second passes before it listens. A SIGTERM in it must end the HAProxy that an earlier run has left,
+        # too, so requests wait until they are understood (`trunkline.agent.run`).
+        signal.pthread_sigmask(signal.SIG_BLOCK, REQUESTS)
+
+    from trunkline.cli.commands import app
+    from trunkline.cli.console import complain
+
     try:
         app()
     except TrunklineError as error:

@@ -1,0 +1,22 @@
+"""Every command, each in a file of its own, registered here."""
+
+import typer
+
+from trunkline.cli import apply, config, demo, render, run, status, who
+
+app = typer.Typer(
+    name="trunkline",
+    help="One stable line into a moving Patroni cluster.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.add_typer(demo.app, name="demo")
+app.add_typer(config.app, name="config")
+app.command()(run.run)
+app.command()(render.render)
+app.command()(apply.apply)
+app.command()(status.status)
+app.command()(who.who)
