@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from config_host import Host
 
+from trunkline.errors import SettingsError
+
 SCENARIOS = Path(__file__).parents[1] / "scenario" / "settings"
 
 
@@ -71,6 +73,10 @@ class TestFaults:
     )
     def test_single_faults(self, host: Host, text: str, told: str) -> None:
         assert told in host.faults(f"patroni: [a]\n{text}")
+
+    def test_a_path_from_a_flag_is_shown_as_it_was_written(self, host: Host) -> None:
+        with pytest.raises(SettingsError, match=r'--dir: directory: found "/tmp/a b"; allowed: a path without blanks'):
+            host.load("patroni: [a]\n", directory=Path("/tmp/a b"))
 
     def test_rules_say_nothing_of_what_was_left_out(self, host: Host) -> None:
         fault = host.fault("patroni: [a]\nstats: {user: ops, password: [x]}\n")

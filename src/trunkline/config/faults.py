@@ -116,6 +116,8 @@ def shown(value: object, key: Key = ()) -> str:
         return "a value that is not shown"
     if isinstance(value, str):
         return shown_text(_without_credentials(value))
+    if isinstance(value, Path):
+        return shown_text(str(value))
     return json.dumps(value) if isinstance(value, bool | int | float) else type(value).__name__
 
 

@@ -297,5 +297,6 @@ class Settings(Section):
     timeouts: TimeoutSettings = setting(TimeoutSettings(), "Of the data path.")
     directory: PlainPath | None = setting(
         None,
-        "Where `trunkline run` keeps configuration, sockets and state. Without it: the command chooses and says where.",
+        "Where `trunkline run` keeps configuration, sockets and state. Without it: /run/trunkline as root, else "
+        "$XDG_RUNTIME_DIR/trunkline, else ~/.local/state/trunkline.",
     )
