@@ -10,8 +10,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import psycopg
 import pytest
-from role_change import CLIENTS, RoleChange, leader_of, play, until
 
+from tests.lab.role_change import CLIENTS, RoleChange, leader_of, play, until
 from trunkline.lab.balancer import Balancer
 from trunkline.lab.faults import FAULTS, Fault
 from trunkline.lab.load import CLOSED, READ, READ_ONLY, STARTING_OR_STOPPING, WRITTEN, Load, looping_clients

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import psycopg
-from role_change import CLIENTS, GAP_TIMEOUT_S, PAUSE_S, leader_of, until
 
+from tests.lab.role_change import CLIENTS, GAP_TIMEOUT_S, PAUSE_S, leader_of, until
 from trunkline.lab.balancer import Balancer
 from trunkline.lab.load import INSERT, READ_ONLY, WRITTEN, looping_clients, prepare, watching
 
