@@ -16,11 +16,14 @@ def main() -> None:
         # too, so requests wait until they are understood (`trunkline.agent.run`).
         signal.pthread_sigmask(signal.SIG_BLOCK, REQUESTS)
 
-    from trunkline.cli.commands import app
-    from trunkline.cli.console import complain
-
     try:
+        # Here, so that Ctrl-C while they are read is no traceback either.
+        from trunkline.cli.commands import app
+        from trunkline.cli.console import complain
+
         app()
     except TrunklineError as error:
         complain(error)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
