@@ -1,6 +1,5 @@
 """The command line as a program: how it begins and how it fails."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -24,4 +23,4 @@ def test_ctrl_c_while_it_begins_is_no_traceback(tmp_path: Path, after_s: float) 
     told, _ = process.communicate(timeout=60)
     assert process.returncode != 0
     assert "Traceback" not in told
-    assert not os.listdir(tmp_path)
+    assert not list(tmp_path.iterdir())
