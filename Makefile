@@ -31,8 +31,8 @@ demo: $(DEMO)    ## a real three-node cluster that fails over in front of you; o
 test: $(STAMP)   ## every test, those on a real cluster included; options: ARGS="-k name"
 	$(BIN)/pytest $(ARGS)
 
-quick: $(STAMP)  ## the tests that need no cluster, in under a minute
-	$(BIN)/pytest -m 'not lab' $(ARGS)
+quick: $(STAMP)  ## the tests that need no cluster and not many processes, in half a minute
+	$(BIN)/pytest -n auto -m 'not lab and not slow' $(ARGS)
 
 lint: $(STAMP)   ## ruff, mypy --strict, import contracts
 	$(BIN)/ruff check .

@@ -5,13 +5,13 @@ by hand, a real one finds out from `FakeCluster` by its own checks.
 """
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from contract_subjects import FakeSubject, Postgres, RealSubject, Subject
+from supervised import Supervised, free_ports
 
 from trunkline.lab.binaries import Binary, find_haproxies
 from trunkline.testing.fake_cluster import FakeCluster
@@ -58,7 +58,7 @@ async def subject(
     chosen: Subject = (
         FakeSubject(directory, cluster, postgres)
         if haproxy is None
-        else RealSubject(haproxy, directory, cluster, postgres, ports=_free_ports(3))
+        else RealSubject(haproxy, directory, cluster, postgres, ports=free_ports(3))
     )
     async with asyncio.timeout(15):
         await chosen.start()
@@ -66,9 +66,9 @@ async def subject(
     await chosen.end()
 
 
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports: list[int] = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
+@pytest.fixture(params=find_haproxies(), ids=lambda it: "haproxy-" + ".".join(map(str, it.version[:2])))
+async def run(request: pytest.FixtureRequest, directory: Path, cluster: FakeCluster) -> AsyncIterator[Supervised]:
+    """`trunkline run`, not yet started, in front of the same members."""
+    supervised = Supervised(directory, request.param, cluster.urls)
+    yield supervised
+    await supervised.end()

@@ -2,16 +2,19 @@
 
 import asyncio
 import os
+import random
 import re
 import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import quick_pulse
 import yaml
+from contract_subjects import Postgres
 
 from trunkline.adapters.process_table import Family, family
 from trunkline.adapters.runtime_socket import RuntimeSocket
@@ -23,16 +26,19 @@ from trunkline.plan.paths import run_paths
 
 PATIENCE_S = 20.0
 POLL_S = 0.02
+PORTS = (15_000, 32_000)
 STARTUP = b"\0\0\0\x08\0\x03\0\0"
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports where nobody listened a moment ago."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports: list[int] = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
+    """Ports where nobody listens, below those that the kernel gives to clients: a check of some HAProxy would have
+    one of them sooner or later."""
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randrange(*PORTS)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found += [port] if port not in found else []
+    return found
 
 
 class Supervised:
@@ -126,6 +132,19 @@ class Supervised:
         self._clients.append(writer)
         writer.write(STARTUP)
         return reader, writer
+
+    async def session(self, postgres: Mapping[str, Postgres]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A client that PostgreSQL has seen."""
+        client = await self.connect(self.ports[0])
+        async with asyncio.timeout(PATIENCE_S):
+            await postgres["pg1"].clients.get()
+        return client
+
+    async def stop(self) -> None:
+        """Ask the supervisor to stop; it has, and so has HAProxy."""
+        self.process.send_signal(signal.SIGTERM)
+        assert await self.ended() == 0, self.words
+        assert self.family.pids == ()
 
     async def said(self, words: str, times: int = 1) -> None:
         """Back when the log has these words so often."""

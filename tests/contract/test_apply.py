@@ -184,8 +184,8 @@ async def trunkline(*words: str | Path) -> tuple[int, str, str]:
     return process.returncode, out.decode(), err.decode()
 
 
-async def test_the_command_renders_what_apply_would_write(host: Host) -> None:
-    url = host.cluster.urls[0]
+async def test_the_command_renders_what_apply_would_write(cluster: FakeCluster) -> None:
+    url = cluster.urls[0]
     first, second = await trunkline("render", "--patroni", url), await trunkline("render", "haproxy", "--patroni", url)
     assert first == second
     assert first[0] == 0
@@ -194,9 +194,9 @@ async def test_the_command_renders_what_apply_would_write(host: Host) -> None:
     assert "core.register_action" in (await trunkline("render", "lua"))[1]
 
 
-async def test_the_command_says_who_gave_no_answer(host: Host) -> None:
-    url = host.cluster.urls[0]
-    await host.cluster.apis["pg1"].refuse()
+async def test_the_command_says_who_gave_no_answer(cluster: FakeCluster) -> None:
+    url = cluster.urls[0]
+    await cluster.apis["pg1"].refuse()
     code, out, err = await trunkline("render", "--patroni", url)
     assert (code, out) == (1, "")
     assert url in err

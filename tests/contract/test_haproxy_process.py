@@ -1,44 +1,22 @@
-"""`trunkline run` over real HAProxies: started, reloaded, killed, taken over, stopped without a trace."""
+"""`trunkline run` over real HAProxies: reloaded, killed at every moment, taken over, asked to stop in every way.
+
+Each test starts whole processes several times; those that every change should pass are in `test_run_serves`.
+"""
 
 import asyncio
 import os
 import signal
-import socket
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from contract_subjects import Postgres
 from quick_pulse import PULSE_S
-from supervised import PATIENCE_S, Supervised
+from supervised import Supervised
 
-from trunkline.lab.binaries import find_haproxies
 from trunkline.testing.fake_cluster import FakeCluster
 
-pytestmark = pytest.mark.haproxy
-
-
-@pytest.fixture(params=find_haproxies(), ids=lambda it: "haproxy-" + ".".join(map(str, it.version[:2])))
-async def run(request: pytest.FixtureRequest, directory: Path, cluster: FakeCluster) -> AsyncIterator[Supervised]:
-    supervised = Supervised(directory, request.param, cluster.urls)
-    yield supervised
-    await supervised.end()
-
-
-async def session(run: Supervised, postgres: dict[str, Postgres]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A client that PostgreSQL has seen."""
-    client = await run.connect(run.ports[0])
-    async with asyncio.timeout(PATIENCE_S):
-        await postgres["pg1"].clients.get()
-    return client
-
-
-async def stopped(run: Supervised) -> None:
-    """Asked to stop, the supervisor has, and so has HAProxy."""
-    run.process.send_signal(signal.SIGTERM)
-    assert await run.ended() == 0, run.words
-    assert run.family.pids == ()
+pytestmark = [pytest.mark.haproxy, pytest.mark.slow]
 
 
 async def rounds(run: Supervised, cluster: FakeCluster, count: int) -> None:
@@ -48,19 +26,9 @@ async def rounds(run: Supervised, cluster: FakeCluster, count: int) -> None:
     await run.until(lambda: asked.count("/cluster") >= wanted)
 
 
-async def test_serves_and_ends_without_a_trace(run: Supervised, postgres: dict[str, Postgres]) -> None:
-    await run.serve()
-    await session(run, postgres)
-    assert run.family.master is not None
-    assert "found HAProxy" in run.words
-    assert "maxconn" in run.words
-    await stopped(run)
-    assert not list(run.directory.glob("*.sock"))
-
-
 async def test_sessions_end_when_the_drain_is_over(run: Supervised, postgres: dict[str, Postgres]) -> None:
     await run.serve()
-    reader, _ = await session(run, postgres)
+    reader, _ = await run.session(postgres)
     began = asyncio.get_running_loop().time()
     run.process.send_signal(signal.SIGINT)
     assert await reader.read() == b""
@@ -71,7 +39,7 @@ async def test_sessions_end_when_the_drain_is_over(run: Supervised, postgres: di
 async def test_one_request_that_arrives_twice_is_one(run: Supervised, postgres: dict[str, Postgres]) -> None:
     run.settings["haproxy"]["drain_timeout_s"] = 2
     await run.serve()
-    reader, _ = await session(run, postgres)
+    reader, _ = await run.session(postgres)
     run.process.send_signal(signal.SIGTERM)
     await run.said("asked to stop")
     run.process.send_signal(signal.SIGTERM)
@@ -83,7 +51,7 @@ async def test_one_request_that_arrives_twice_is_one(run: Supervised, postgres: 
 async def test_a_second_signal_ends_at_once(run: Supervised, postgres: dict[str, Postgres]) -> None:
     run.settings["haproxy"]["drain_timeout_s"] = 600
     await run.serve()
-    reader, _ = await session(run, postgres)
+    reader, _ = await run.session(postgres)
     run.process.send_signal(signal.SIGTERM)
     await run.said("asked to stop")
     with pytest.raises(TimeoutError):
@@ -98,19 +66,19 @@ async def test_haproxy_outlives_a_killed_supervisor_and_is_taken_over(
     run: Supervised, postgres: dict[str, Postgres], cluster: FakeCluster
 ) -> None:
     await run.serve()
-    _, writer = await session(run, postgres)
+    _, writer = await run.session(postgres)
     before = run.family
     run.process.kill()
     await run.ended()
     assert run.family == before
-    await session(run, postgres)
+    await run.session(postgres)
     await run.start()
     await run.said("taken over")
     await rounds(run, cluster, 5)  # long enough to do what must not be done
     assert run.family == before, "taken over, not started anew nor reloaded"
     assert run.words.count("HAProxy serves") == 1
     assert not writer.is_closing()
-    await stopped(run)
+    await run.stop()
 
 
 async def test_what_changed_between_two_supervisors_is_applied(run: Supervised) -> None:
@@ -132,7 +100,7 @@ async def test_haproxy_that_dies_is_started_again(run: Supervised, postgres: dic
     await run.said("HAProxy serves again")
     assert run.family.master not in (None, before.master)
     await run.until(run.leads_to("pg1"))
-    await session(run, postgres)
+    await run.session(postgres)
 
 
 async def test_haproxy_that_keeps_dying_is_started_ever_later(run: Supervised) -> None:
@@ -149,7 +117,7 @@ async def test_haproxy_that_keeps_dying_is_started_ever_later(run: Supervised) -
 async def test_sighup_takes_new_settings(run: Supervised, postgres: dict[str, Postgres]) -> None:
     await run.serve()
     master = run.family.master
-    await session(run, postgres)
+    await run.session(postgres)
     run.write({"stats": {"bind": [f"127.0.0.1:{run.ports[3]}"]}})
     run.process.send_signal(signal.SIGHUP)
     await run.said("the settings were read again")
@@ -204,7 +172,7 @@ async def test_waiting_can_be_ended(run: Supervised, cluster: FakeCluster) -> No
 async def test_a_restart_without_the_listed_api_keeps_the_members(run: Supervised, cluster: FakeCluster) -> None:
     run.settings["patroni"] = [cluster.apis["pg3"].url]
     await run.serve()
-    await stopped(run)
+    await run.stop()
     await cluster.apis["pg3"].refuse()
     await run.start()
     await run.until(run.leads_to("pg1"))
@@ -242,15 +210,6 @@ async def test_a_member_that_is_listed_no_more_stays_for_a_while(run: Supervised
     await cluster.apis["pg3"].listen()
     await run.said("a member is reached again")
     assert "HAProxy reloaded" not in run.words
-
-
-async def test_a_taken_port_is_named_before_anything_is_touched(run: Supervised) -> None:
-    with socket.create_server(("127.0.0.1", run.ports[1])):
-        await run.start()
-        assert await run.ended() == 1
-    assert f"port {run.ports[1]} is taken" in run.words
-    assert f"(pid {os.getpid()})" in run.words
-    assert {path.name for path in run.directory.iterdir()} == {"lock"}
 
 
 async def test_the_wrong_cluster_is_refused(run: Supervised) -> None:
@@ -292,7 +251,7 @@ async def test_a_kill_in_the_middle_of_the_start_leaves_nothing_in_the_way(run: 
     await run.start()
     await run.until(lambda: run.heeds(signal.SIGTERM))  # what the first has left may serve long before
     await run.until(run.leads_to("pg1"))
-    await stopped(run)
+    await run.stop()
 
 
 async def test_a_signal_is_heeded_before_the_command_is_loaded(run: Supervised) -> None:
@@ -302,4 +261,4 @@ async def test_a_signal_is_heeded_before_the_command_is_loaded(run: Supervised) 
     await run.ended()
     await run.start("-m", "trunkline")
     await run.until(lambda: run.heeds(signal.SIGTERM))
-    await stopped(run)
+    await run.stop()

@@ -1,0 +1,29 @@
+"""`trunkline run` over real HAProxies: it starts, serves and stops without a trace, or says what is in the way."""
+
+import os
+import socket
+
+import pytest
+from contract_subjects import Postgres
+from supervised import Supervised
+
+pytestmark = pytest.mark.haproxy
+
+
+async def test_serves_and_ends_without_a_trace(run: Supervised, postgres: dict[str, Postgres]) -> None:
+    await run.serve()
+    await run.session(postgres)
+    assert run.family.master is not None
+    assert "found HAProxy" in run.words
+    assert "maxconn" in run.words
+    await run.stop()
+    assert not list(run.directory.glob("*.sock"))
+
+
+async def test_a_taken_port_is_named_before_anything_is_touched(run: Supervised) -> None:
+    with socket.create_server(("127.0.0.1", run.ports[1])):
+        await run.start()
+        assert await run.ended() == 1
+    assert f"port {run.ports[1]} is taken" in run.words
+    assert f"(pid {os.getpid()})" in run.words
+    assert {path.name for path in run.directory.iterdir()} == {"lock"}
