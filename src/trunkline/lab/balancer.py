@@ -6,8 +6,9 @@ the command keeps its files, and which HAProxy it shall take; nothing of what it
 
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import yaml
@@ -29,14 +30,30 @@ LAST_WORDS = 12
 
 
 class Balancer:
-    """`trunkline run` in front of a lab, on 127.0.0.1:5000, 5001 and 7000 plus the lab's port offset."""
+    """`trunkline run` in front of a lab, on 127.0.0.1:5000, 5001 and 7000 plus the lab's port offset.
 
-    def __init__(self, lab: Lab, haproxy: Binary, command: Sequence[str] = RUN) -> None:
+    A second one beside it needs a `name` and a host (of loopback) of its own. `extra` is merged into its settings.
+    """
+
+    def __init__(
+        self,
+        lab: Lab,
+        haproxy: Binary,
+        command: Sequence[str] = RUN,
+        *,
+        name: str = NAME,
+        host: str | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
         self.lab = lab
         self.haproxy = haproxy
+        self.name = name
         self._command = command
-        self.directory = lab.layout.balancer_dir
-        self.settings = lab.root / "trunkline.yml"
+        self._host = host
+        self._extra = extra or {}
+        is_only = name == NAME
+        self.directory = lab.layout.balancer_dir if is_only else lab.root / name
+        self.settings = lab.root / ("trunkline.yml" if is_only else f"{name}.yml")
 
     def __repr__(self) -> str:
         return f"Balancer({self.directory}, HAProxy {self.haproxy}, pid={self.pid})"
@@ -44,7 +61,7 @@ class Balancer:
     @property
     def pid(self) -> int | None:
         """The supervisor, if it runs."""
-        process = self.lab.processes.alive(NAME)
+        process = self.lab.processes.alive(self.name)
         return process.pid if process else None
 
     @property
@@ -72,7 +89,8 @@ class Balancer:
 
     def address(self, service: str) -> tuple[str, int]:
         """Where clients connect: "primary", "replicas" or "stats"."""
-        return self.lab.layout.listen[service]
+        host, port = self.lab.layout.listen[service]
+        return self._host or host, port
 
     def conninfo(self, service: str = "primary", database: str = "postgres") -> str:
         """libpq's connection string through the balancer, as the superuser."""
@@ -87,9 +105,9 @@ class Balancer:
 
     def write_settings(self) -> None:
         """The settings file, as short as a user's would be."""
-        binds = {service: {"bind": [f"{host}:{port}"]} for service, (host, port) in self.lab.layout.listen.items()}
+        binds = {service: {"bind": ["{}:{}".format(*self.address(service))]} for service in self.lab.layout.listen}
         stats = binds.pop("stats")
-        settings = {
+        settings: dict[str, Any] = {
             # Named here too, so that `trunkline status --config` finds the balancer.
             "directory": str(self.directory),
             "patroni": [place.api_url for place in self.lab.layout.members],
@@ -97,7 +115,7 @@ class Balancer:
             "stats": stats,
             "haproxy": {"binary": str(self.haproxy.path)},
         }
-        write_private(self.settings, yaml.safe_dump(settings, sort_keys=False))
+        write_private(self.settings, yaml.safe_dump(_merged(settings, self._extra), sort_keys=False))
 
     def start(self) -> None:
         """Start `trunkline run`; back when the process runs, not yet when it listens."""
@@ -106,7 +124,7 @@ class Balancer:
         self.directory.mkdir(mode=0o700, exist_ok=True)
         self.write_settings()
         self.lab.processes.start(
-            NAME,
+            self.name,
             [*self._command, "--config", str(self.settings), "--dir", str(self.directory)],
             directory=self.directory,
             log=self.log,
@@ -127,14 +145,14 @@ class Balancer:
 
     def processes(self) -> list[ProcessId]:
         """The supervisor, HAProxy's master and workers, old ones of a reload included."""
-        supervisor = self.lab.processes.alive(NAME)
+        supervisor = self.lab.processes.alive(self.name)
         family = [supervisor] if supervisor else []
         family += [stat.id for stat in descendants({process.pid for process in family})]
         return list(dict.fromkeys(family + [s.id for s in working_under(self.directory, frozenset({"haproxy"}))]))
 
     def stop(self) -> None:
         """SIGTERM, and a second one to those who would wait for their sessions; then by force. Nothing is left."""
-        supervisor = self.lab.processes.alive(NAME)
+        supervisor = self.lab.processes.alive(self.name)
         if supervisor is not None:
             send([supervisor], signal.SIGTERM)
             send(wait_gone([supervisor], timeout_s=PATIENCE_S), signal.SIGTERM)
@@ -158,3 +176,12 @@ class Balancer:
             return " / ".join(self.log.read_text(errors="replace").strip().splitlines()[-LAST_WORDS:])
         except OSError:
             return "it said nothing"
+
+
+def _merged(settings: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, mappings within mappings merged; `extra` wins."""
+    merged = dict(settings)
+    for key, value in extra.items():
+        known = merged.get(key)
+        merged[key] = _merged(known, value) if isinstance(known, Mapping) and isinstance(value, Mapping) else value
+    return merged
