@@ -7,8 +7,9 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +27,29 @@ from trunkline.plan.paths import run_paths
 
 PATIENCE_S = 20.0
 POLL_S = 0.02
-PORTS = (15_000, 32_000)
+FIRST_PORT, LAST_PORT, PORTS_PER_WORKER = 16_000, 32_000, 1_000
 STARTUP = b"\0\0\0\x08\0\x03\0\0"
 
 
 def free_ports(count: int) -> list[int]:
     """Ports where nobody listens, below those that the kernel gives to clients: a check of some HAProxy would have
-    one of them sooner or later."""
+    one of them sooner or later. Each worker of a parallel run has a range of its own, and takes no port twice."""
     found: list[int] = []
     while len(found) < count:
-        port = random.randrange(*PORTS)
+        port = next(PORTS)
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            found += [port] if port not in found else []
+            found.append(port)
     return found
+
+
+def _ports() -> Iterator[int]:
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    begin = FIRST_PORT + worker * PORTS_PER_WORKER % (LAST_PORT - FIRST_PORT)
+    start = random.randrange(PORTS_PER_WORKER)
+    return cycle(begin + (start + number) % PORTS_PER_WORKER for number in range(PORTS_PER_WORKER))
+
+
+PORTS = _ports()
 
 
 class Supervised:

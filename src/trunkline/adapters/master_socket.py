@@ -14,6 +14,8 @@ from trunkline.errors import HAProxyError, RuntimeSocketError
 
 TIMEOUT_S = 30.0
 POLL_S = 0.02
+ANSWER_S = 1.0
+"""A connection that meets the master while it executes itself anew may never be answered (2.6): the next one is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +78,8 @@ async def _ask(socket: MasterSocket) -> str:
 
 async def _verdict(socket: MasterSocket, before: Reloads) -> bool | None:
     try:
-        now = await reloads(socket)
-    except RuntimeSocketError:
+        async with asyncio.timeout(ANSWER_S):
+            now = await reloads(socket)
+    except (RuntimeSocketError, TimeoutError):
         return None
     return now.failed == 0 if now.count > before.count else None
