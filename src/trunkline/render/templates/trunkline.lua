@@ -215,7 +215,7 @@ local function hold_client(txn, proxy, admits, fallback, timeout_ms, unreached_m
   elseif verdict == "fallback" then
     txn:set_var("txn.fallback", true)
   elseif verdict == "full" then
-    txn:set_var("txn.refused", "too many clients are waiting for a server")
+    txn:set_var("txn.refused", "no server is available, and no more clients may wait for one")
   elseif verdict == "unreached" then
     txn:set_var("txn.refused", "this load balancer reaches no member of the cluster")
   else
