@@ -21,15 +21,18 @@ class Verdict:
     complaints: tuple[str, ...]
 
 
-def judged(haproxy: Binary, *configs: Path) -> Verdict:
-    """`haproxy -c`, which reads the state file, too."""
-    files = [word for config in configs for word in ("-f", str(config))]
+def told(haproxy: Binary, config: Path) -> str:
+    """All that `haproxy -c` says, and its exit status where that is not 0."""
     answer = subprocess.run(
-        [haproxy.path, "-c", *files], capture_output=True, text=True, errors="replace", timeout=60, check=False
+        [haproxy.path, "-c", "-f", config], capture_output=True, text=True, errors="replace", timeout=60, check=False
     )
-    lines = (answer.stdout + answer.stderr).splitlines()
-    others = tuple(line for line in lines if not SERVER_DOWN.search(line) and not SMALL_TALK.search(line))
-    status = () if answer.returncode == 0 else (f"status {answer.returncode}",)
+    return answer.stdout + answer.stderr + (f"\nstatus {answer.returncode}" if answer.returncode else "")
+
+
+def judged(haproxy: Binary, config: Path) -> Verdict:
+    """The same, understood; the state file is read, too."""
+    lines = told(haproxy, config).splitlines()
     return Verdict(
-        down=frozenset(found[1] for line in lines if (found := SERVER_DOWN.search(line))), complaints=others + status
+        down=frozenset(found[1] for line in lines if (found := SERVER_DOWN.search(line))),
+        complaints=tuple(line for line in lines if not SERVER_DOWN.search(line) and not SMALL_TALK.search(line)),
     )
