@@ -38,6 +38,12 @@ FILES_OF_OUR_OWN = 200
 FILES_PER_SERVER = 4
 FILES_PER_SESSION = 2
 
+LONGEST_WAIT_S = 3600.0
+"""What settings allow at most, and what a cluster with an odd ttl gets: HAProxy counts no more than 24 days."""
+
+MOST_BACKENDS = 262_143
+"""PostgreSQL's own bound of max_connections."""
+
 RELIABLE_CLOCK = (2, 8)
 """The first HAProxy whose Lua actions wake up from every sleep."""
 
@@ -180,7 +186,7 @@ def _is_address(text: str) -> bool:
 def _check_timing(chosen: ClusterSettings, config: DynamicConfig) -> CheckTiming:
     checks = chosen.checks
     total_ms = (config.ttl_s / 3 if checks.silence_timeout_s is None else checks.silence_timeout_s) * 1000
-    total_ms = min(total_ms, config.ttl_s * 1000 / 2)
+    total_ms = min(total_ms, config.ttl_s * 1000 / 2, LONGEST_WAIT_S * 1000)
     pauses_ms = (checks.fall - 1) * checks.fast_interval_ms
     return CheckTiming(
         interval_ms=checks.interval_ms,
@@ -226,7 +232,7 @@ def _hold(kind: ServiceKind, chosen: ClusterSettings, view: ClusterView) -> Hold
     if is_hopeless:
         refusal = "this is a standby cluster, no member of it takes writes"
     return Hold(
-        timeout_ms=int(timeout_s * 1000) if hold.enabled and not is_hopeless else 0,
+        timeout_ms=int(min(timeout_s, LONGEST_WAIT_S) * 1000) if hold.enabled and not is_hopeless else 0,
         unreached_timeout_ms=int(hold.unreached_timeout_s * 1000),
         max_connections=hold.max_connections,
         refusal=refusal,
@@ -241,7 +247,7 @@ def _server_maxconn(chosen: ClusterSettings, config: DynamicConfig) -> int | Non
     if wanted == "off" or chosen.postgres_port is not None:
         return None
     reserved = config.superuser_reserved_connections + config.reserved_connections + OWN_CONNECTIONS
-    return max((config.max_connections - reserved) // chosen.balancers, 1)
+    return max((min(config.max_connections, MOST_BACKENDS) - reserved) // chosen.balancers, 1)
 
 
 def _timeouts(settings: Settings, services: tuple[Service, ...]) -> Timeouts:
