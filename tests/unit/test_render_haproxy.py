@@ -1,4 +1,4 @@
-"""How values are written in HAProxy's language; whole configurations are scenes (tests/scenario/test_render.py)."""
+"""How values are written in HAProxy's language; whole configurations are scenes (tests/scenario/test_render_scenes.py)."""
 
 from dataclasses import replace
 

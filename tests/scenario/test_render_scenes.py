@@ -1,7 +1,7 @@
 """What HAProxy is given, scene by scene: render/<scene>/ has settings and what Patroni says in scene.yml, and beside it
 the configuration and the state file that come of them, as they would stand in /etc/haproxy.
 
-`pytest --rewrite tests/scenario/test_render.py` writes those anew. Each HAProxy that is found reads every one of them.
+`pytest --rewrite tests/scenario/test_render_scenes.py` writes those anew. Each HAProxy that is found reads every one of them.
 """
 
 import getpass
