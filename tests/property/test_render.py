@@ -143,6 +143,31 @@ def test_haproxy_reads_any_names(haproxy: Binary, clusters: list[tuple[str, list
 
 @pytest.mark.haproxy
 @each_haproxy
+def test_haproxy_reads_any_path_that_settings_take(haproxy: Binary) -> None:
+    name = "".join(filter(is_taken, [*map(chr, range(0x21, 0x7F)), "ü", "😀"])).replace("/", "")
+    assert {*"\"'\\,#$"}.isdisjoint(name)
+    with TemporaryDirectory(prefix="paths-") as above:
+        directory = Path(above) / name[:30] / name[30:60] / name[60:]
+        directory.mkdir(parents=True)
+        chosen = Settings.model_validate({"clusters": [{"patroni": ["10.0.0.11"]}], "haproxy": {"chroot": directory}})
+        paths = replace(run_paths(directory, chosen), admin_socket=f"/{name}")
+        for file in haproxy_files(desired_balancer(chosen, (cluster("demo", ["pg1"]),), HOST, paths)):
+            Path(file.path).write_text(file.text)
+        verdict = judged(haproxy, directory / "haproxy.cfg")
+    assert verdict.complaints == ()
+    assert verdict.down == {"postgres_primary/pg1", "postgres_replicas/pg1"}
+
+
+def is_taken(char: str) -> bool:
+    try:
+        Settings(directory=Path(f"/a{char}b"))
+    except ValidationError:
+        return False
+    return True
+
+
+@pytest.mark.haproxy
+@each_haproxy
 @settings(max_examples=5, deadline=None)
 @given(texts=st.lists(printable, min_size=10, max_size=40))
 @example(texts=[*"\\#'\"$ ", "'\\''", "\\'", "it's \\", "$HOME ${HOME} \\x41", "no primary is available", "ü😀"])

@@ -1,8 +1,10 @@
 """The forms in which people write addresses and URLs."""
 
 import pytest
+from pydantic import ValidationError
 
 from trunkline.config.addresses import Bind, parse_api_url, parse_bind
+from trunkline.config.settings import HAProxySettings
 from trunkline.config.values import WrongValueError
 
 
@@ -118,3 +120,24 @@ def test_no_urls(written: object, hint: str) -> None:
     with pytest.raises(WrongValueError) as error:
         parse_api_url(written)
     assert hint in error.value.hint
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["stdout", "stderr", "/dev/log", "10.0.0.9:514", "[fd00::9]:514", "localhost:514", "syslog.example.com:6514"],
+)
+def test_where_haproxy_logs_to(written: str) -> None:
+    assert HAProxySettings(log=written).log == written
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("", "stdou", "ring", "/", "/dev/my log", "/dev/log\n", "stdout local0"),
+        *("a:b", "10.0.0.9", "10.0.0.9:0", "10.0.0.9:99999", "10.0.0.9:514-520", "10.0.0.300:514", "-:514"),
+        *("::1", "::1:514", "[10.0.0.9]:514", "[x]:514", "[fe80::1%eth0]:514"),
+    ],
+)
+def test_where_haproxy_cannot_log_to(written: str) -> None:
+    with pytest.raises(ValidationError, match="host:port"):
+        HAProxySettings(log=written)

@@ -1,4 +1,4 @@
-"""Addresses in settings: where HAProxy listens, and where Patroni's REST API is.
+"""Addresses in settings: where HAProxy listens and logs to, and where Patroni's REST API is.
 
 Owns the forms in which people write them. Whether an address is one of this host, or answers, is not asked here.
 """
@@ -23,6 +23,7 @@ MAX_HOST_NAME = 253
 BIND_FORMS = 'address and port, as "*:5000" (every IPv4 address), "[::]:5000" (every address), 10.0.0.5:5000 or 5000'
 URL_FORMS = "the REST API of a member, as http://10.0.0.11:8008"
 A_HOST_NAME = "a host name"
+A_LOG = "stdout, stderr, the path of a socket such as /dev/log, or host:port"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,22 @@ def _host_name(text: str) -> str:
     return text
 
 
+def _log_target(text: str) -> str:
+    if re.fullmatch(r"stdout|stderr|/[A-Za-z0-9_./@:+-]{1,90}", text):
+        return text
+    host, _, port = text.rpartition(":")
+    is_bracketed = host.startswith("[") and host.endswith("]")
+    try:
+        address = ip_address(host[1:-1] if is_bracketed else host)
+    except ValueError:
+        is_host = _is_host_name(host)
+    else:
+        is_host = is_bracketed == (address.version == 6) and "%" not in host
+    if not is_host or not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= MAX_PORT:
+        raise WrongValueError(A_LOG)
+    return text
+
+
 def _several(written: object) -> object:
     """One address needs no list."""
     return [written] if isinstance(written, str | int | Bind) and not isinstance(written, bool) else written
@@ -151,3 +168,4 @@ ApiUrls = Annotated[
     _one_or_several({"type": "string", "examples": ["http://10.0.0.11:8008"]}),
 ]
 HostName = Annotated[str, AfterValidator(_host_name), Allowed(A_HOST_NAME)]
+LogTarget = Annotated[str, AfterValidator(_log_target), Allowed(A_LOG)]

@@ -9,13 +9,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from trunkline.config.addresses import MAX_PORT, ApiUrls, Bind, BindAddresses, HostName
+from trunkline.config.addresses import MAX_PORT, ApiUrls, Bind, BindAddresses, HostName, LogTarget
 from trunkline.config.values import (
     ApiUser,
     Integer,
     Line,
     Login,
-    LogTarget,
     PlainPath,
     Seconds,
     Secret,

@@ -160,16 +160,12 @@ def word(pattern: str, allowed: str) -> Any:
 
 A_USER = "the name of a user or group on this host"
 A_LOGIN = "at most 64 of letters, digits and _ . @ -"
-A_LOG = "stdout, stderr, the path of a socket such as /dev/log, or host:port"
 AN_API_USER = "printable text without a colon"
 A_TAG = "the tag's name in patroni.yml: letters, digits and _ . -"
 
 UserName = Annotated[str, BeforeValidator(_text), word(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}", A_USER), Allowed(A_USER)]
 Login = Annotated[str, BeforeValidator(_text), word(r"[A-Za-z0-9_.@-]{1,64}", A_LOGIN), Allowed(A_LOGIN)]
 ApiUser = Annotated[Line, word(r"[^:]{1,64}", AN_API_USER), Allowed(AN_API_USER)]
-LogTarget = Annotated[
-    str, word(r"stdout|stderr|/[A-Za-z0-9_./@:+-]{1,90}|[A-Za-z0-9.:\[\]-]{1,253}", A_LOG), Allowed(A_LOG)
-]
 TagName = Annotated[str, word(r"[A-Za-z0-9_.-]{1,64}", A_TAG), Allowed(A_TAG)]
 
 
@@ -203,7 +199,8 @@ TagValues = Annotated[dict[TagName, TagValue], AfterValidator(Tags)]
 
 
 def _plain_path(path: Path) -> Path:
-    if not re.fullmatch(r"[^\s\"'\\#$]+", str(path)) or not str(path).isprintable():
+    # a comma would begin a second address of a socket
+    if not re.fullmatch(r"[^\s\"'\\#$,]+", str(path)) or not str(path).isprintable():
         raise WrongValueError(A_PATH, "HAProxy would misread it")
     return path
 
@@ -214,7 +211,7 @@ def _socket_path(path: Path) -> Path:
     return path
 
 
-A_PATH = "a path without blanks, quotes, backslashes, # and $"
+A_PATH = "a path without blanks, quotes, backslashes, commas, # and $"
 
 PlainPath = Annotated[Path, AfterValidator(_plain_path), Allowed(A_PATH)]
 SocketPath = Annotated[Path, AfterValidator(_plain_path), AfterValidator(_socket_path), Allowed(A_PATH)]
