@@ -52,7 +52,7 @@ def render(
     discovered = asyncio.run(discover(settings, memory.load(remembering) if remembering else ""))
     for note in discovered.notes:
         err.print(f"trunkline: going on without an answer: {note}", style="yellow", markup=False, soft_wrap=True)
-    host = host_facts(settings, find_running(paths))
+    host = host_facts(settings, find_running(paths), is_ours=place is not None)
     configuration = configure(Sources(settings=settings, clusters=discovered.clusters, host=host), paths)
     wanted = {What.HAPROXY: paths.config, What.STATE: paths.state}[what]
     typer.echo(next(file.text for file in configuration.files if file.path == wanted), nl=False)

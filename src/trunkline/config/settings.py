@@ -229,9 +229,17 @@ class HAProxySettings(Section):
     socket: SocketPath | None = setting(None, "The admin socket (Runtime API).")
     state_file: PlainPath | None = setting(None, "The state that HAProxy starts from: every server down.")
     lua_file: PlainPath | None = setting(None, "The Lua that HAProxy loads.")
-    user: UserName | None = setting(None, "The user that workers run as. Without it: as HAProxy was started.")
-    group: UserName | None = setting(None, "The group that workers run as. Without it: as HAProxy was started.")
-    chroot: PlainPath | None = setting(None, "The directory that workers are locked into. Without it: none.")
+    user: UserName | None = setting(
+        None,
+        "The user that workers run as. Without it: the distribution's (`haproxy`), with `trunkline run`: whoever "
+        "started it. With `user`, `group` or `chroot` set, the others are as set, or not at all.",
+    )
+    group: UserName | None = setting(None, "The group that workers run as. Without it: as with `user`.")
+    chroot: PlainPath | None = setting(
+        None,
+        "The directory that workers are locked into. Without it: the distribution's (`/var/lib/haproxy`), with "
+        "`trunkline run`: none.",
+    )
     socket_group: UserName | None = setting(None, "The group that may use the admin socket. Without it: its owner's.")
     maxconn: SessionsOrAuto = setting(
         "auto", 'Sessions of the whole process. "auto": what the file limit of the process carries, at most 10 000.'

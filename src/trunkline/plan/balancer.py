@@ -80,6 +80,7 @@ def desired_balancer(
     )
     maxconn, reason = choose_maxconn(settings.haproxy.maxconn, host, sum(len(s.servers) for s in services))
     haproxy = settings.haproxy
+    account = None if haproxy.user or haproxy.group or haproxy.chroot else host.account
     return Balancer(
         paths=paths,
         process=Process(
@@ -88,9 +89,9 @@ def desired_balancer(
             threads=haproxy.threads,
             hard_stop_after_s=haproxy.hard_stop_after_s,
             log_target=haproxy.log,
-            user=haproxy.user,
-            group=haproxy.group,
-            chroot=str(haproxy.chroot) if haproxy.chroot else None,
+            user=account.user if account else haproxy.user,
+            group=account.group if account else haproxy.group,
+            chroot=account.chroot if account else str(haproxy.chroot) if haproxy.chroot else None,
             socket_group=haproxy.socket_group,
         ),
         timeouts=_timeouts(settings, services),

@@ -134,6 +134,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         autoescape=False,  # a configuration, not a page
+        auto_reload=False,  # an update of the package is for the next process
     )
     environment.filters.update(
         api=api,
