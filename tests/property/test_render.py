@@ -71,6 +71,7 @@ def test_names_stay_where_they_belong(scope: str, odd: list[str]) -> None:
     assert found == [[plain.get(word, word) for word in line] for line in expected]
 
 
+TEXTS = ("stats.password", "stats.user", "haproxy.user", "haproxy.group", "haproxy.socket_group", "haproxy.log")
 PLAIN = {
     "stats.password": "plain",
     "stats.user": "plain",
@@ -87,12 +88,13 @@ PLAIN = {
 
 @pytest.mark.parametrize("setting", PLAIN)
 @given(text=printable | nasty)
+@example(text="//")
 def test_settings_are_refused_or_stay_where_they_belong(setting: str, text: str) -> None:
     plain = PLAIN[setting]
     text = f"/{text}" if plain.startswith("/") else text
     config = with_setting(setting, text)
     if config is not None:
-        used = str(Path(text)) if plain.startswith("/") else text
+        used = text if setting in TEXTS else str(Path(text))
         expected = words(with_setting(setting, plain) or "")
         assert words(config) == [[used if word == plain else word for word in line] for line in expected]
 
