@@ -1,6 +1,7 @@
 """Names to addresses, through the system's own resolver."""
 
 import asyncio
+import threading
 import time
 
 import pytest
@@ -34,3 +35,14 @@ async def test_nobody_waits_beyond_the_deadline() -> None:
     assert resolution.addresses == ()
     assert "0 s" in resolution.problem
     await asyncio.sleep(0.1)  # what comes too late disturbs nobody
+
+
+async def test_a_cancellation_that_comes_with_the_answer_is_not_lost() -> None:
+    asking = asyncio.create_task(resolve("192.0.2.1", timeout_s=30))
+    await asyncio.sleep(0)  # it asks
+    for thread in threading.enumerate():
+        if thread.name == "resolve 192.0.2.1":
+            thread.join(30)
+    asyncio.get_running_loop().call_soon(asking.cancel)  # after the answer has come, before anybody has read it
+    with pytest.raises(asyncio.CancelledError):
+        await asking
