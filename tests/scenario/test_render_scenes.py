@@ -1,7 +1,8 @@
 """What HAProxy is given, scene by scene: render/<scene>/ has settings and what Patroni says in scene.yml, and beside it
 the configuration and the state file that come of them, as they would stand in /etc/haproxy.
 
-`pytest --rewrite tests/scenario/test_render_scenes.py` writes those anew. Each HAProxy that is found reads every one of them.
+`pytest --rewrite tests/scenario/test_render_scenes.py` writes those anew. Each HAProxy that is found reads every one
+of them.
 """
 
 import getpass
@@ -44,8 +45,6 @@ GOLDEN = ("haproxy.cfg", "haproxy.state")
 Raw = Mapping[str, Any]
 
 NEW_CERTIFICATE = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-NOT_YET = {"ipv6-api-apart": "`addr` of a server wants an IPv6 address in brackets"}
-
 every_scene = pytest.mark.parametrize("scene", SCENES, ids=lambda path: path.name)
 each_haproxy = pytest.mark.parametrize(
     "haproxy", find_haproxies(), ids=lambda it: f"haproxy-{it.version[0]}.{it.version[1]}"
@@ -69,17 +68,7 @@ def test_there_are_scenes() -> None:
 
 @pytest.mark.haproxy
 @each_haproxy
-@pytest.mark.parametrize(
-    "scene",
-    [
-        pytest.param(
-            scene,
-            id=scene.name,
-            marks=[pytest.mark.xfail(reason=NOT_YET[scene.name], strict=True)] if scene.name in NOT_YET else [],
-        )
-        for scene in SCENES
-    ],
-)
+@every_scene
 def test_haproxy_takes_it_and_every_server_is_down(scene: Path, haproxy: Binary, certificates: Path) -> None:
     """Files, users and directories of the scene are ones that exist here; nothing else is changed. HAProxy warns only
     of what the state file is for: each server begins as DOWN."""

@@ -1,4 +1,4 @@
-"""How values are written in HAProxy's language; whole configurations are scenes (tests/scenario/test_render_scenes.py)."""
+"""How values are written in HAProxy's language; whole configurations are scenes (`test_render_scenes`)."""
 
 from dataclasses import replace
 

@@ -280,9 +280,18 @@ def _without_members(scene: Scene, service: Service) -> str:
         return "this is a standby cluster, no member of it takes writes: connections are refused"
     if instead := _taking_instead(scene, service):
         return f"no replica qualifies: the primary, {instead[0]}, serves here as well"
+    if _reaches_nobody(scene, service):
+        after_s = service.hold.unreached_timeout_ms / 1000
+        return f"nobody serves, and HAProxy reaches no member: connections are refused after {after_s:g} s"
     hold_s = service.hold.timeout_ms / 1000
     waits = f"new connections wait, at most {hold_s:g} s" if hold_s else "connections are refused"
     return f"nobody serves: {waits}"
+
+
+def _reaches_nobody(scene: Scene, service: Service) -> bool:
+    """Whether HAProxy has found nobody's API, as our Lua judges it."""
+    checks = [server.check_status for server in _servers(scene, service) if server.check_status]
+    return bool(checks) and all(check.startswith("L4") or check == "SOCKERR" for check in checks)
 
 
 def _taking(scene: Scene, service: Service) -> tuple[str, ...]:

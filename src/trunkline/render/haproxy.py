@@ -77,8 +77,10 @@ def listener(bind: Endpoint) -> str:
 
 def api(server: Server) -> str:
     """Where the check of a server goes; only what differs from the server's own address."""
-    is_apart = server.api.address != server.postgres.address
-    return f"addr {server.api.address} port {server.api.port}" if is_apart else f"port {server.api.port}"
+    if server.api.address == server.postgres.address:
+        return f"port {server.api.port}"
+    address = f"[{server.api.address}]" if ":" in server.api.address else server.api.address
+    return f"addr {address} port {server.api.port}"
 
 
 def check_tls(tls: CheckTls) -> str:

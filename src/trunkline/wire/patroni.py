@@ -23,12 +23,15 @@ ROLES = {
     "leader": Role.PRIMARY,
     "primary": Role.PRIMARY,
     "master": Role.PRIMARY,
+    "promoted": Role.PRIMARY,
     "standby_leader": Role.STANDBY_LEADER,
     "sync_standby": Role.SYNC_STANDBY,
     "quorum_standby": Role.QUORUM_STANDBY,
     "replica": Role.REPLICA,
+    "demoted": Role.REPLICA,
 }
-"""`/cluster` says "leader", a member itself says "primary", before Patroni 4.0 "master"."""
+"""`/cluster` says "leader", a member itself says "primary", before Patroni 4.0 "master", and while its role changes
+what it is becoming."""
 
 Json = Mapping[str, object]
 
