@@ -5,6 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from trunkline.adapters.haproxy_binary import environment
 from trunkline.lab.binaries import Binary
 
 SERVER_DOWN = re.compile(r"Server (\S+) is DOWN, changed from server-state")
@@ -24,7 +25,13 @@ class Verdict:
 def told(haproxy: Binary, config: Path) -> str:
     """All that `haproxy -c` says, and its exit status where that is not 0."""
     answer = subprocess.run(
-        [haproxy.path, "-c", "-f", config], capture_output=True, text=True, errors="replace", timeout=60, check=False
+        [haproxy.path, "-c", "-f", config],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=60,
+        check=False,
+        env=environment(haproxy.path),
     )
     return answer.stdout + answer.stderr + (f"\nstatus {answer.returncode}" if answer.returncode else "")
 

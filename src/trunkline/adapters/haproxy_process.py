@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from trunkline.adapters.haproxy_binary import HAProxyBinary
+from trunkline.adapters.haproxy_binary import HAProxyBinary, environment
 from trunkline.adapters.master_socket import reload
 from trunkline.adapters.process_table import command_line, family, is_of
 from trunkline.adapters.runtime_socket import MasterSocket, RuntimeSocket
@@ -146,7 +146,9 @@ async def end_leftovers(paths: Paths) -> None:
 def _spawn(binary: HAProxyBinary, paths: Paths) -> HAProxyProcess:
     command = [str(binary.path), "-W", "-S", str(paths.master_socket), "-p", str(paths.pid), "-f", paths.config]
     try:
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, umask=0o077)
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, start_new_session=True, umask=0o077, env=environment(binary.path)
+        )
     except OSError as error:
         raise HAProxyError(f"{binary.path} cannot be started: {error.strerror or error}") from None
     return HAProxyProcess(paths, child.pid, child)

@@ -95,7 +95,14 @@ def _newest(candidates: Iterable[tuple[Path, str]], option: str) -> tuple[Binary
 
 def _ask_version(path: Path, option: str) -> tuple[int, ...]:
     try:
-        answer = subprocess.run([path, option], capture_output=True, text=True, timeout=20, check=False)
+        answer = subprocess.run(
+            [path, option],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+            env=haproxy_binary.environment(path),
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ()
     return parse_version(answer.stdout.partition("\n")[0]) if answer.returncode == 0 else ()
