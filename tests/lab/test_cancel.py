@@ -30,16 +30,20 @@ async def test_ctrl_c_in_psql(balancer: Balancer, service: str) -> None:
     for _ in range(TRIES):
         process = await asyncio.create_subprocess_exec(
             *(*TERMINAL, binaries.postgres_bin_dir / "psql"),
-            *("--no-psqlrc", "--tuples-only", "--no-align", "--dbname", balancer.conninfo(service)),
+            *("--no-psqlrc", "--pset=pager=off", "--tuples-only", "--no-align", "--dbname", balancer.conninfo(service)),
             *("--command", "select host(inet_server_addr())", "--command", f"select pg_sleep({SLEEP_S})"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=binaries.postgres_environment,
         )
         assert process.stdout is not None
-        servers.add(await process.stdout.readline())
-        await until_asleep(balancer, 1)
-        words, _ = await asyncio.wait_for(process.communicate(CTRL_C), timeout=PATIENCE_S)
+        try:
+            servers.add(await asyncio.wait_for(process.stdout.readline(), timeout=PATIENCE_S))
+            await until_asleep(balancer, 1)
+            words, _ = await asyncio.wait_for(process.communicate(CTRL_C), timeout=PATIENCE_S)
+        finally:
+            if process.returncode is None:
+                process.kill()  # psql ends with its terminal
         assert b"canceling statement due to user request" in words
     assert len(servers) == (2 if service == "replicas" else 1)
 
