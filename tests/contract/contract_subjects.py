@@ -27,15 +27,15 @@ POLL_S = 0.02
 class Postgres:
     """Accepts connections and keeps them; `clients` are the addresses that it sees."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
         self.clients: asyncio.Queue[str] = asyncio.Queue()
-        self.address = ("127.0.0.1", 0)
+        self.address = (host, 0)
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.address = self._server.sockets[0].getsockname()
+        self._server = await asyncio.start_server(self._serve, *self.address)
+        self.address = self._server.sockets[0].getsockname()[:2]
 
     def stop(self) -> None:
         assert self._server is not None

@@ -1,15 +1,13 @@
 """Asking Patroni over real HTTP: answers, bad manners, TLS, passwords, and what is said when it goes wrong."""
 
 import asyncio
-import shutil
-import ssl
-import subprocess
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from tests.authority import Authority, new_authority, server_tls
 from trunkline.adapters.patroni_rest import PatroniRest
 from trunkline.config.settings import ApiSettings
 from trunkline.errors import PatroniError, WrongScopeError
@@ -212,47 +210,9 @@ async def test_a_password_is_asked_for() -> None:
             assert (await rest.cluster(patroni.url)).scope == "demo"
 
 
-class Authority:
-    """A certificate authority in a directory, by openssl."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self.ca = directory / "ca.pem"
-        self._openssl("req", "-x509", "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test authority")
-
-    def issue(self, name: str, subject: str) -> Path:
-        """One PEM with certificate and key."""
-        (self._directory / "ext").write_text(f"subjectAltName={subject}")
-        self._openssl("req", "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-        self._openssl(
-            *("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"),
-            *("-extfile", "ext", "-out", f"{name}.crt"),
-        )
-        pem = self._directory / f"{name}.pem"
-        pem.write_text("".join((self._directory / f"{name}.{part}").read_text() for part in ("crt", "key")))
-        return pem
-
-    def _openssl(self, command: str, *options: str) -> None:
-        new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"] if command == "req" else []
-        subprocess.run(
-            ["openssl", command, *new_key, *options], cwd=self._directory, check=True, capture_output=True, timeout=30
-        )
-
-
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    if shutil.which("openssl") is None:
-        pytest.skip("certificates are made with the openssl program, which this machine lacks")
-    return Authority(tmp_path_factory.mktemp("tls"))
-
-
-def server_tls(authority: Authority, subject: str = "IP:127.0.0.1", *, asks_for_client: bool = False) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(authority.issue(f"server-{subject[-1]}", subject))
-    if asks_for_client:
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations(authority.ca)
-    return context
+    return new_authority(tmp_path_factory.mktemp("tls"))
 
 
 async def test_tls_with_our_own_authority(authority: Authority) -> None:

@@ -4,6 +4,7 @@ Owns which role check succeeds when (Patroni's "REST API"), in the words of 4.x 
 while things go wrong is FACTS of real clusters: a primary whose PostgreSQL died keeps its status 200, but has no xlog.
 """
 
+import ssl
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ class FakeCluster:
     """Some members, one of which leads: `async with FakeCluster() as cluster: ... cluster.promote("pg2")`.
 
     `leader` may be None. `postgres`: where PostgreSQL listens, by member; a port that nobody answers on otherwise.
+    `host`, `tls`, `login`: of every API, as in FakePatroni.
     `speaks_3_0`: "master" instead of "primary", no names and no scope, as Debian 12's Patroni.
     """
 
@@ -49,6 +51,9 @@ class FakeCluster:
         scope: str = "demo",
         postgres: Mapping[str, tuple[str, int]] | None = None,
         config: Mapping[str, object] | None = None,
+        host: str = "127.0.0.1",
+        tls: ssl.SSLContext | None = None,
+        login: tuple[str, str] | None = None,
         speaks_3_0: bool = False,
     ) -> None:
         places = postgres or {}
@@ -59,7 +64,9 @@ class FakeCluster:
         self.stories = {
             name: MemberStory(name=name, host=_at(places, name)[0], port=_at(places, name)[1]) for name in names
         }
-        self.apis: dict[str, FakePatroni] = {name: _MemberApi(self, name) for name in names}
+        self.apis: dict[str, FakePatroni] = {
+            name: _MemberApi(self, name, host=host, tls=tls, login=login) for name in names
+        }
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -162,8 +169,16 @@ class FakeCluster:
 class _MemberApi(FakePatroni):
     """Scripted answers go first, then the story of the cluster."""
 
-    def __init__(self, cluster: FakeCluster, name: str) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        cluster: FakeCluster,
+        name: str,
+        *,
+        host: str,
+        tls: ssl.SSLContext | None,
+        login: tuple[str, str] | None,
+    ) -> None:
+        super().__init__(host=host, tls=tls, login=login)
         self._cluster, self._name = cluster, name
 
     def answer(self, path: str, query: Mapping[str, str]) -> Answer:
