@@ -8,14 +8,17 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from tests.lab.beside import SECOND_HOST, beside
+from tests.lab.beside import beside
+from tests.lab.commands import status
 from tests.lab.gap import QUICK, gap, held, knock, wait_held, wait_logged
 from trunkline.lab.balancer import Balancer
+from trunkline.lab.faults import is_dead, moment_of
 from trunkline.lab.load import INSERT, STARTING_OR_STOPPING, TOO_MANY, WRITTEN, Attempt, attempt_write, prepare
+from trunkline.testing.fake_cluster import FakeCluster
 
 MANY = 1000
 MAX_CONNECTIONS = 100
-ARRIVAL_TIMEOUT_S = 9
+ARRIVAL_TIMEOUT_S = 11
 FORGOTTEN_S = 1.0
 PATIENCE_S = 10.0
 
@@ -30,17 +33,21 @@ async def test_a_thousand_wait_and_each_is_served(balancer: Balancer, measured: 
         row = session.execute("show max_connections").fetchone()
     assert row is not None
     assert int(str(row[0])) == MAX_CONNECTIONS
-    async with gap(balancer):
-        attempts = [asyncio.create_task(ask(balancer)) for _ in range(MANY)]
-        await wait_held(balancer, MANY, timeout_s=ARRIVAL_TIMEOUT_S)
-    released = time.monotonic()
-    ended = await asyncio.gather(*attempts)
+    with beside(balancer, **QUICK) as quick:
+        await asyncio.to_thread(quick.wait_written)
+        async with gap(quick):
+            attempts = [asyncio.create_task(ask(quick)) for _ in range(MANY)]
+            await wait_held(quick, MANY, timeout_s=ARRIVAL_TIMEOUT_S)
+            code, cluster = await asyncio.to_thread(status, quick)
+            assert (code, cluster["services"][0]["held"]) == (1, MANY)
+        released = time.monotonic()
+        ended = await asyncio.gather(*attempts)
+        assert await held(quick) == 0
     waits = sorted(attempt.ended - released for attempt in ended)
     measured(f"median {waits[MANY // 2]:.2f} s after the release, last {waits[-1]:.2f} s")
     outcomes = Counter(attempt.outcome for attempt in ended)
     assert outcomes[TOO_MANY] == 0
     assert outcomes == {WRITTEN: MANY}
-    assert await held(balancer) == 0
 
 
 async def test_who_leaves_is_forgotten_and_never_reaches_postgresql(balancer: Balancer) -> None:
@@ -78,7 +85,9 @@ async def test_those_between_two_attempts_to_connect_are_held_too(balancer: Bala
     await prepare(balancer.conninfo())
     leader = balancer.lab.leader()
     assert leader is not None
+    is_gone = is_dead(balancer.lab.member(leader))
     await asyncio.to_thread(balancer.lab.kill_postmaster, leader)
+    await asyncio.to_thread(moment_of, is_gone)
     # HAProxy still believes in it: these are refused by its port first.
     ended = await asyncio.gather(*(ask(balancer) for _ in range(20)))
     assert Counter(attempt.outcome for attempt in ended) == {WRITTEN: 20}
@@ -109,10 +118,30 @@ async def test_without_a_hold_a_client_with_two_hosts_goes_on_to_the_next(balanc
             assert alone.outcome == STARTING_OR_STOPPING
             assert alone.ended - alone.began < 1
             # The first balancer waits longer for a silent API: it still has its primary.
-            hosts, port = f"{SECOND_HOST},{balancer.address('primary')[0]}", balancer.address("primary")[1]
-            both = quick.conninfo().replace(f"host={SECOND_HOST} port={port}", f"host={hosts} port={port},{port}")
-            assert "," in both
-            assert (await attempt_write(both, INSERT)).outcome == WRITTEN
+            assert (await attempt_write(both_hosts(quick, balancer), INSERT)).outcome == WRITTEN
+
+
+async def test_from_a_balancer_that_reaches_nobody_a_client_with_two_hosts_goes_on(balancer: Balancer) -> None:
+    places = {name: (member.place.host, member.place.port) for name, member in balancer.lab.members.items()}
+    leader = balancer.lab.leader()
+    async with FakeCluster(tuple(places), leader=leader, postgres=places) as apis:
+        with beside(balancer, patroni=list(apis.urls)) as lonely:
+            await asyncio.to_thread(lonely.wait_written)
+            for api in apis.apis.values():
+                await api.refuse()
+            alone = await refused(lonely, "primary")
+            assert "this load balancer reaches no member of the cluster" in alone.detail
+            both = await attempt_write(both_hosts(lonely, balancer), INSERT)
+            assert both.outcome == WRITTEN
+            assert 0.9 <= both.ended - both.began < 2.5
+
+
+def both_hosts(first: Balancer, then: Balancer) -> str:
+    """What a client is told that knows two balancers."""
+    (host, port), (other_host, other_port) = first.address("primary"), then.address("primary")
+    return psycopg.conninfo.make_conninfo(
+        first.conninfo(), host=f"{host},{other_host}", port=f"{port},{other_port}", connect_timeout=30
+    )
 
 
 async def test_a_balancer_that_reaches_nobody_refuses_after_a_second(balancer: Balancer) -> None:

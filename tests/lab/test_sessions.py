@@ -117,10 +117,10 @@ async def test_a_full_listen_queue_cuts_nobody(balancer: Balancer) -> None:
                 client.connect_ex((member.place.host, member.place.port))
             with pytest.raises(TimeoutError):
                 socket.create_connection((member.place.host, member.place.port), timeout=0.5)
-            late = asyncio.create_task(psycopg.AsyncConnection.connect(balancer.conninfo()))
+            late = [asyncio.create_task(psycopg.AsyncConnection.connect(balancer.conninfo())) for _ in range(LATE)]
             await assert_answers_for(session, LASTS_S)
         async with asyncio.timeout(30):
-            for ended in await asyncio.gather(late, return_exceptions=True):
+            for ended in await asyncio.gather(*late, return_exceptions=True):
                 if isinstance(ended, psycopg.AsyncConnection):
                     await ended.close()
         await assert_answers_for(session, 1)

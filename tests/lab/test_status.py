@@ -1,39 +1,15 @@
 """`trunkline status` and `trunkline who` in front of a real cluster, well and unwell."""
 
-import json
 import os
 import socket
-import subprocess
-import sys
 from typing import Any
 
 import psycopg
 
+from tests.lab.commands import command, status, who
 from trunkline.lab import Lab
 from trunkline.lab.balancer import Balancer
 from trunkline.lab.processes import wait_until
-
-TIMEOUT_S = 30
-
-
-def command(balancer: Balancer, *words: str) -> subprocess.CompletedProcess[str]:
-    """A command with the balancer's settings, and PostgreSQL's password as libpq finds it."""
-    place = ("--config", str(balancer.settings), "--dir", str(balancer.directory))
-    environ = {**os.environ, "PGUSER": "postgres", "PGPASSWORD": balancer.lab.made.passwords.superuser}
-    return subprocess.run(
-        [sys.executable, "-m", "trunkline", *words, *place],
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        env=environ,
-        check=False,
-    )
-
-
-def status(balancer: Balancer) -> tuple[int, Any]:
-    told = command(balancer, "status", "--json")
-    assert told.stderr == ""
-    return told.returncode, json.loads(told.stdout)["clusters"][0]
 
 
 def test_a_healthy_cluster(lab: Lab, balancer: Balancer) -> None:
@@ -80,8 +56,8 @@ def test_who_by_port_and_by_pid(balancer: Balancer) -> None:
         assert row is not None
         pid, port = row
         host, own_port = _own_address(connection)
-        by_port = json.loads(command(balancer, "who", str(port), "--json").stdout)["clients"]
-        by_pid = json.loads(command(balancer, "who", "--pid", str(pid), "--json").stdout)["clients"]
+        by_port = who(balancer, str(port))
+        by_pid = who(balancer, "--pid", str(pid))
     assert [client["client"] for client in by_port] == [f"{host}:{own_port}"]
     assert [client["client"] for client in by_pid] == [f"{host}:{own_port}"]
     assert by_pid[0]["backend"]["client_port"] == port

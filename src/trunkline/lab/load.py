@@ -78,6 +78,7 @@ def outcome_of(error: psycopg.Error) -> str:
         ("the database system is", STARTING_OR_STOPPING),
         ("is available", STARTING_OR_STOPPING),
         ("reaches no member", STARTING_OR_STOPPING),
+        ("this is a standby cluster", STARTING_OR_STOPPING),
         ("too many clients", TOO_MANY),
         ("remaining connection slots", TOO_MANY),
     ):
