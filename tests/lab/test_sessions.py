@@ -5,7 +5,8 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 
 import psycopg
@@ -14,6 +15,7 @@ import pytest
 from tests.lab.role_change import leader_of
 from trunkline.adapters.runtime_socket import RuntimeSocket
 from trunkline.lab.balancer import Balancer
+from trunkline.lab.load import READ, attempt_write
 from trunkline.lab.member import Member
 
 LASTS_S = 5.0
@@ -24,6 +26,9 @@ SWEEPS = 10
 SWEEP_S = 0.5
 MANY = 400
 """More than PostgreSQL's listen queue holds, twice max_connections."""
+
+LATE = 20
+"""Clients that come through us meanwhile."""
 
 Session = psycopg.AsyncConnection[tuple[object, ...]]
 
@@ -101,7 +106,7 @@ async def test_the_end_of_every_session_of_the_superuser_cuts_nobody_else(balanc
     assert await downs(balancer) == before
 
 
-async def test_a_full_listen_queue_cuts_nobody(balancer: Balancer) -> None:
+async def test_a_full_listen_queue_cuts_nobody(balancer: Balancer, measured: Callable[[str], None]) -> None:
     """The postmaster accepts nobody, and the kernel's queue is full: connects go unanswered. Sessions do not care, and
     a client whose connect fails is alone with that."""
     member, before = leader(balancer), await downs(balancer)
@@ -117,11 +122,10 @@ async def test_a_full_listen_queue_cuts_nobody(balancer: Balancer) -> None:
                 client.connect_ex((member.place.host, member.place.port))
             with pytest.raises(TimeoutError):
                 socket.create_connection((member.place.host, member.place.port), timeout=0.5)
-            late = [asyncio.create_task(psycopg.AsyncConnection.connect(balancer.conninfo())) for _ in range(LATE)]
+            late = [asyncio.create_task(attempt_write(balancer.conninfo(), READ)) for _ in range(LATE)]
             await assert_answers_for(session, LASTS_S)
         async with asyncio.timeout(30):
-            for ended in await asyncio.gather(*late, return_exceptions=True):
-                if isinstance(ended, psycopg.AsyncConnection):
-                    await ended.close()
+            outcomes = Counter(attempt.outcome for attempt in await asyncio.gather(*late))
         await assert_answers_for(session, 1)
+    measured(f"connects during it: {dict(outcomes)}")
     assert await downs(balancer) == before
