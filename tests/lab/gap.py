@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tests.lab.role_change import leader_of, takes_writes, until
+from tests.lab.session_log import logged_since
 from trunkline.adapters.runtime_socket import RuntimeSocket
 from trunkline.lab.balancer import Balancer
 
@@ -63,13 +64,12 @@ def knock(balancer: Balancer, service: str = "primary") -> socket.socket:
     return client
 
 
-async def wait_logged(balancer: Balancer, words: str, *, timeout_s: float = 5.0) -> str:
-    """The first line of the log with these words."""
+async def wait_logged(balancer: Balancer, words: str, *, since: int, timeout_s: float = 5.0) -> str:
+    """The first line of the log with these words, from this place of it on: a client's port comes back in time."""
     found: list[str] = []
 
     def is_there() -> bool:
-        lines = balancer.log.read_text(errors="replace").splitlines()
-        found.extend(line for line in lines if words in line)
+        found.extend(line for line in logged_since(balancer, since).splitlines() if words in line)
         return bool(found)
 
     await until(is_there, timeout_s=timeout_s)

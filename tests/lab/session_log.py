@@ -14,9 +14,14 @@ def end_of(balancer: Balancer) -> int:
     return balancer.log.stat().st_size
 
 
-def logged_sessions(balancer: Balancer, began_at: int) -> Counter[tuple[str, str, str]]:
-    """The sessions that ended since then, by backend, server, and how they ended."""
+def logged_since(balancer: Balancer, began_at: int) -> str:
+    """What was logged since then."""
     with balancer.log.open("rb") as log:
         log.seek(began_at)
-        text = log.read().decode(errors="replace")
-    return Counter((found[1], found[2], found[3]) for found in SESSION.finditer(text))
+        return log.read().decode(errors="replace")
+
+
+def logged_sessions(balancer: Balancer, began_at: int) -> Counter[tuple[str, str, str]]:
+    """The sessions that ended since then, by backend, server, and how they ended."""
+    found = SESSION.finditer(logged_since(balancer, began_at))
+    return Counter((session[1], session[2], session[3]) for session in found)

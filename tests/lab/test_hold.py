@@ -11,6 +11,7 @@ import pytest
 from tests.lab.beside import beside
 from tests.lab.commands import status
 from tests.lab.gap import QUICK, gap, held, knock, wait_held, wait_logged
+from tests.lab.session_log import end_of
 from trunkline.lab.balancer import Balancer
 from trunkline.lab.faults import is_dead, moment_of
 from trunkline.lab.load import INSERT, STARTING_OR_STOPPING, TOO_MANY, WRITTEN, Attempt, attempt_write, prepare
@@ -54,6 +55,7 @@ async def test_who_leaves_is_forgotten_and_never_reaches_postgresql(balancer: Ba
     await prepare(balancer.conninfo())
     with beside(balancer, **QUICK) as quick:
         await asyncio.to_thread(quick.wait_written)
+        begin = end_of(quick)
         async with gap(quick):
             leavers = [await asyncio.to_thread(knock, quick) for _ in range(5)]
             stayer = asyncio.create_task(ask(quick))
@@ -64,7 +66,7 @@ async def test_who_leaves_is_forgotten_and_never_reaches_postgresql(balancer: Ba
             await wait_held(quick, 1, timeout_s=FORGOTTEN_S)
         assert (await stayer).outcome == WRITTEN
         for name in names:
-            assert "/<NOSRV> " in await wait_logged(quick, name)
+            assert "/<NOSRV> " in await wait_logged(quick, name, since=begin)
 
 
 async def test_a_session_that_came_in_through_the_hold_ends_like_any_other(balancer: Balancer) -> None:

@@ -107,11 +107,11 @@ class Member:
 
     def kill_postmaster(self) -> None:
         """`kill -9` of the postmaster alone; its children notice, and Patroni starts it again."""
-        send([self._running(self.postmaster, "PostgreSQL")], signal.SIGKILL)
+        self._end(self._running(self.postmaster, "PostgreSQL"))
 
     def kill_patroni(self) -> None:
         """`kill -9` of Patroni; PostgreSQL serves on."""
-        send([self._running(self.patroni, "Patroni")], signal.SIGKILL)
+        self._end(self._running(self.patroni, "Patroni"))
 
     def kill(self) -> None:
         """The node is lost: Patroni and all of PostgreSQL end within a millisecond of each other."""
@@ -181,6 +181,12 @@ class Member:
         if process is None:
             raise LabError(f"{what} of {self.name} does not run")
         return process
+
+    def _end(self, process: ProcessId) -> None:
+        """A signal is only sent; on a busy machine its effect comes later."""
+        send([process], signal.SIGKILL)
+        if wait_gone([process], timeout_s=SIGNAL_TIMEOUT_S):
+            raise LabError(f"process {process.pid} of {self.name} survives a SIGKILL")
 
     def _hold_still(self, family: Callable[[], list[ProcessId]]) -> None:
         """Stop a family until nobody new turns up: what forks is stopped before what it has forked."""
