@@ -1,0 +1,75 @@
+"""What the agent may do to HAProxy, as values; each with the reason that a person reads.
+
+`trunkline.plan.steering` makes them, `trunkline.agent.executor` performs them, `trunkline plan` prints them. Names are
+HAProxy's. Nothing here acts.
+"""
+
+from dataclasses import dataclass
+
+from trunkline.model.facts import Sticky
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetHealth:
+    """`set server P/S health up|down`: at once; the next results of checks may say otherwise."""
+
+    proxy: str
+    server: str
+    is_up: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stick:
+    """Set something that stays, under the lease."""
+
+    proxy: str
+    server: str
+    what: Sticky
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unstick:
+    """Undo it."""
+
+    proxy: str
+    server: str
+    what: Sticky
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndSessions:
+    """`shutdown sessions server P/S`, in the worker that serves or (`worker_pid`) in one that a reload left behind."""
+
+    proxy: str
+    server: str
+    reason: str
+    worker_pid: int | None = None
+
+
+Command = SetHealth | Stick | Unstick | EndSessions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Commands in the order in which they are performed, and what should be known (`warnings`)."""
+
+    commands: tuple[Command, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def words(command: Command) -> str:
+    """The command as an operator would type it."""
+    target = f"{command.proxy}/{command.server}"
+    match command:
+        case SetHealth():
+            return f"set server {target} health {'up' if command.is_up else 'down'}"
+        case Stick():
+            return f"trunkline stick {target} {command.what}"
+        case Unstick():
+            return f"trunkline unstick {target} {command.what}"
+        case EndSessions():
+            at = f"@!{command.worker_pid} " if command.worker_pid is not None else ""
+            return f"{at}shutdown sessions server {target}"
