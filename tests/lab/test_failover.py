@@ -5,17 +5,20 @@ their failures are counted apart, and why. `--rounds` repeats each fault in a ro
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 
 import psycopg
 import pytest
 
 from tests.lab.role_change import CLIENTS, RoleChange, leader_of, play, until
-from tests.lab.session_log import end_of, logged_sessions
 from trunkline.lab.balancer import Balancer
 from trunkline.lab.faults import FAULTS, Fault
 from trunkline.lab.load import CLOSED, READ, READ_ONLY, STARTING_OR_STOPPING, WRITTEN, Load, looping_clients
+from trunkline.lab.member import Member
 from trunkline.lab.patroni_config import TTL_S
 
 MAX_LAG_S = 0.3
@@ -24,7 +27,8 @@ MAX_SHUTDOWN_S = 0.5
 MAX_NOTICE_S = 1.5
 ANSWER_TIMEOUT_S = 5
 RETURN_TIMEOUT_S = 60
-POSTGRESQL_STOPS = "the database system is shutting down"
+# PostgreSQL acts on the request and logs it in the same moment; a busy machine lets the line come a little later.
+LOG_IS_LATE_S = 0.1
 
 Connection = psycopg.AsyncConnection[tuple[object, ...]]
 
@@ -97,33 +101,43 @@ async def lives(connection: Connection) -> bool:
 
 async def assert_comes_back(balancer: Balancer, change: RoleChange) -> None:
     """The old primary returns under load: as a replica, and only as that. Patroni may start it, find that it must be
-    rewound and stop it again: sessions that PostgreSQL ends then are its own, as HAProxy's log says."""
+    rewound and stop it again: what PostgreSQL does to sessions while it stops is its own, as its log says."""
     lab = balancer.lab
-    name = next(member.name for member in lab.members.values() if member.place.host == change.old)
-    began_at = end_of(balancer)
+    old = next(member for member in lab.members.values() if member.place.host == change.old)
+    began_at = time.time()
     async with (
         looping_clients(balancer.conninfo(), 4, pause_s=0.05) as writes,
         looping_clients(balancer.conninfo("replicas"), 4, statement=READ, pause_s=0.05) as reads,
     ):
-        await asyncio.to_thread(lab.start_node, name)
+        await asyncio.to_thread(lab.start_node, old.name)
         await until(lambda: any(it.server == change.old for it in reads.of(WRITTEN)), timeout_s=RETURN_TIMEOUT_S)
         await asyncio.sleep(1)
+    stops = [stop_s for stop_s in stops_of(old) if stop_s >= began_at]
     assert_all_by(writes, {change.new})
-    assert_all_by(
-        reads, {place.host for place in lab.layout.members} - {change.new}, stopped=ended_by(balancer, name, began_at)
-    )
-    assert leader_of(lab) != name
+    assert_all_by(reads, {place.host for place in lab.layout.members} - {change.new}, stops=stops)
+    assert leader_of(lab) != old.name
 
 
-def ended_by(balancer: Balancer, name: str, began_at: int) -> int:
-    """How many sessions this replica's PostgreSQL has ended by itself."""
-    sessions = logged_sessions(balancer, began_at)
-    return sum(count for (_, server, end), count in sessions.items() if server == name and end.startswith("S"))
+def stops_of(member: Member) -> list[float]:
+    """When its PostgreSQL was asked to shut down, in seconds since the epoch, as its log says."""
+    text = (member.place.directory / "postgresql.log").read_text(errors="replace")
+    return [
+        datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp()
+        for moment in re.findall(r"^(\S+ \S+) UTC .*received \w+ shutdown request", text, re.MULTILINE)
+    ]
 
 
-def assert_all_by(load: Load, servers: set[str], *, stopped: int = 0) -> None:
+def assert_all_by(load: Load, servers: set[str], *, stops: Sequence[float] = ()) -> None:
     """Every attempt was served, but for those that a server has stopped under, and by nobody else."""
-    failures = [it for it in load.failures if POSTGRESQL_STOPS not in it.detail]
-    assert [it for it in failures if it.outcome != CLOSED] == []
-    assert len(failures) <= stopped
-    assert {attempt.server for attempt in load.attempts} <= servers
+    to_epoch_s = time.time() - time.monotonic()
+    unexplained = [
+        it
+        for it in load.failures
+        if it.outcome == READ_ONLY
+        or not any(
+            it.ended + to_epoch_s >= stop - LOG_IS_LATE_S and it.began + to_epoch_s <= stop + MAX_SHUTDOWN_S
+            for stop in stops
+        )
+    ]
+    assert unexplained == []
+    assert {attempt.server for attempt in load.attempts if attempt.server} <= servers

@@ -113,5 +113,6 @@ def _postgresql(place: MemberPlace, passwords: Passwords, bin_dir: Path) -> dict
             "log_rotation_age": 0,
             "log_rotation_size": 0,
             "log_line_prefix": "%m [%p] %q%u@%d %h ",
+            "log_timezone": "UTC",
         },
     }
