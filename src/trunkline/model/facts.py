@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from trunkline.model.cluster import MemberAnswer
+from trunkline.model.desired import ServiceKind
+from trunkline.model.proxy import ProxyState
 
 
 class PortVerdict(StrEnum):
@@ -28,29 +30,41 @@ class RestFact:
     """The last question to a member's REST API that has an outcome.
 
     `answer`: None where there was none, and `why` says why not. `age_s`: since the question was *sent*, so that an
-    answer in flight is never younger than what overtook it.
+    answer in flight is never younger than what overtook it; `took_s` later the answer was there.
     """
 
     answer: MemberAnswer | None
     age_s: float
     why: str = ""
+    took_s: float = 0.0
+
+    @property
+    def answered_s(self) -> float:
+        """How long ago the answer came."""
+        return self.age_s - self.took_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortFact:
-    """The last probe of a member's PostgreSQL port; `age_s` since it was sent."""
+    """The last probe of a member's PostgreSQL port that has an outcome; ages as with `RestFact`."""
 
     verdict: PortVerdict
     age_s: float
+    took_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberFacts:
-    """One member. `name` is Patroni's; None where nothing was asked yet."""
+    """One member. `name` is Patroni's, `server` HAProxy's; None where nothing was asked yet.
+
+    `check_silent_s`: how long ago a check of HAProxy's own had no answer from its API, where HAProxy has told so.
+    """
 
     name: str
+    server: str
     rest: RestFact | None = None
     port: PortFact | None = None
+    check_silent_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +102,12 @@ class Sticky(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stuck:
-    """One sticky thing that was set under our lease, as HAProxy itself remembers it."""
+    """One sticky thing that was set under our lease, as HAProxy itself remembers it; `age_s`: since we first saw it."""
 
     proxy: str
     server: str
     what: Sticky
+    age_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,3 +125,23 @@ class Lease:
     held: tuple[tuple[str, int], ...] = ()
     waited_ms: tuple[tuple[str, int], ...] = ()
     closed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """One service at one moment: everything that a decision about it may depend on.
+
+    `state`: HAProxy's own backend. `stuck`: of this backend alone. `leader_key`: None where nobody could tell.
+    """
+
+    scope: str
+    kind: ServiceKind
+    state: ProxyState
+    members: tuple[MemberFacts, ...]
+    stuck: tuple[Stuck, ...] = ()
+    leader_key: LeaderKey | None = None
+    workers: Workers = Workers()
+
+    def has_stuck(self, server: str, what: Sticky) -> bool:
+        """Whether this was set under our lease."""
+        return any(it.server == server and it.what is what for it in self.stuck)

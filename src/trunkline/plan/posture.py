@@ -1,0 +1,289 @@
+"""The posture table: what a member's service may rest on when facts are stale, missing or contradict each other.
+
+Pure. A row is a sentence for a person and a condition on facts; the first row that fits decides. The same rows are
+printed (`trunkline plan --posture`), tested and followed. What a stance means for HAProxy is `steering`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from trunkline.model.cluster import MemberAnswer, Role
+from trunkline.model.facts import LeaderKey, MemberFacts, PortVerdict, Sticky
+from trunkline.model.proxy import Health, ServerState
+
+REST_FRESH_S = 3.0
+"""Two questions to an API that is silent take so long: one each second, with a deadline of a second."""
+
+PORT_FRESH_S = 2.0
+KEY_FRESH_S = 1.0
+FENCE_BEFORE_S = 0.3
+"""So long before the end of the leader key's lease a silent primary is out."""
+
+CHECK_FRESH_S = 0.5
+NO_LONGER = frozenset({"stopping", "stopped", "crashed", "start failed", "initdb failed"})
+"""States of Patroni in which PostgreSQL does not serve, or soon will not."""
+
+
+class Stance(StrEnum):
+    """What a member may be to a service.
+
+    SERVES: new sessions. KEPT: it stays as it is, whatever HAProxy's checks say. CLOSED: no new sessions, those that it
+    has stay. OUT: no sessions. BARRED: no sessions, whatever HAProxy's checks say. CHECKS: as HAProxy's checks say.
+    BY_HAND: as a person has set it.
+    """
+
+    SERVES = "serves"
+    KEPT = "kept"
+    CLOSED = "closed"
+    OUT = "out"
+    BARRED = "barred"
+    CHECKS = "checks"
+    BY_HAND = "by hand"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One member in one service. `winner`: who passes the truth check best, None where nobody does (or where two do and
+    nothing tells them apart); `rivals`: how many pass."""
+
+    facts: MemberFacts
+    server: ServerState
+    stuck: frozenset[Sticky]
+    key: LeaderKey | None
+    winner: str | None
+    rivals: int
+
+    @property
+    def answer(self) -> MemberAnswer | None:
+        """What its API has said, where it is recent."""
+        rest = self.facts.rest
+        return rest.answer if rest is not None and rest.age_s <= REST_FRESH_S else None
+
+    @property
+    def passes(self) -> bool:
+        """The truth check."""
+        return self.answer is not None and self.answer.accepts_writes
+
+    @property
+    def is_silent(self) -> bool:
+        """Its API was asked, and had no answer."""
+        rest = self.facts.rest
+        return rest is not None and rest.age_s <= REST_FRESH_S and rest.answer is None
+
+    @property
+    def port(self) -> PortVerdict | None:
+        """How its PostgreSQL has answered, where that is recent."""
+        port = self.facts.port
+        return port.verdict if port is not None and port.age_s <= PORT_FRESH_S else None
+
+    @property
+    def is_port_newer(self) -> bool:
+        """Whether PostgreSQL was asked after its API had answered."""
+        rest, port = self.facts.rest, self.facts.port
+        return rest is not None and port is not None and port.age_s <= rest.answered_s
+
+    @property
+    def holds_key(self) -> bool:
+        """The leader key is its own, and will be for a while."""
+        key = self.key
+        if key is None or key.age_s > KEY_FRESH_S or key.holder != self.facts.name:
+            return False
+        return key.remaining_s is None or key.remaining_s > FENCE_BEFORE_S
+
+    @property
+    def has_lost_key(self) -> bool:
+        """The leader key is gone, another's, or will be gone at once."""
+        key = self.key
+        if key is None or key.age_s > KEY_FRESH_S:
+            return False
+        return not self.holds_key
+
+    @property
+    def is_key_anothers(self) -> bool:
+        """The leader key names another, and it was read after this member has answered."""
+        key, rest = self.key, self.facts.rest
+        if key is None or rest is None or key.age_s > KEY_FRESH_S or key.holder in (None, self.facts.name):
+            return False
+        return key.age_s <= rest.answered_s
+
+    @property
+    def denies(self) -> bool:
+        """It says itself that it is no primary."""
+        answer = self.answer
+        if answer is None or answer.accepts_writes:
+            return False
+        return answer.role not in (Role.PRIMARY, Role.UNKNOWN) or answer.state in NO_LONGER
+
+    @property
+    def is_odd(self) -> bool:
+        """It answers, and neither passes nor denies."""
+        return self.answer is not None and not self.passes and not self.denies
+
+    @property
+    def is_by_hand(self) -> bool:
+        """A person has set maint or drain."""
+        if self.server.health is Health.MAINT:
+            return Sticky.MAINT not in self.stuck
+        return self.server.health is Health.DRAIN and not self.stuck & {Sticky.DRAIN, Sticky.MAINT}
+
+    @property
+    def is_check_silent(self) -> bool:
+        """HAProxy's own check has no answer from its API, whatever ours has."""
+        silent_s = self.facts.check_silent_s
+        return silent_s is not None and silent_s <= CHECK_FRESH_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """`when` and `then` are the two halves of a sentence; `fits` is the first half for the machine."""
+
+    when: str
+    then: str
+    stance: Stance
+    fits: Callable[[Case], bool]
+
+
+def _is_dead(port: PortVerdict | None) -> bool:
+    return port in (PortVerdict.REFUSED, PortVerdict.CLOSING)
+
+
+PRIMARY_ROWS = (
+    Row(
+        when="a person has set it to maint or drain",
+        then="it is left alone",
+        stance=Stance.BY_HAND,
+        fits=lambda case: case.is_by_hand,
+    ),
+    Row(
+        when="it passes the truth check, but the leader key, read after that, names another",
+        then="it is out at once and stays out: a primary that has not noticed that it was replaced",
+        stance=Stance.BARRED,
+        fits=lambda case: case.passes and case.is_key_anothers,
+    ),
+    Row(
+        when="it passes the truth check, and so does another, which has the leader key or the newer timeline",
+        then="it is out at once and stays out, and a warning is given",
+        stance=Stance.BARRED,
+        fits=lambda case: case.passes and case.rivals > 1 and case.winner is not None and not _is_winner(case),
+    ),
+    Row(
+        when="it passes the truth check, and so does another, and nothing tells which of them is right",
+        then="it is left to HAProxy, which gives sessions to neither while both pass, and a warning is given",
+        stance=Stance.CHECKS,
+        fits=lambda case: case.passes and case.winner is None,
+    ),
+    Row(
+        when="it passes the truth check, but its PostgreSQL, asked after that, takes no connection",
+        then="it gets no new sessions and keeps those it has",
+        stance=Stance.CLOSED,
+        fits=lambda case: case.passes and case.is_port_newer and case.port is not None and not _answers(case.port),
+    ),
+    Row(
+        when="it passes the truth check, and HAProxy's own check had no answer",
+        then="it serves, and its checks are suspended",
+        stance=Stance.KEPT,
+        fits=lambda case: case.passes and case.is_check_silent,
+    ),
+    Row(
+        when="it passes the truth check, whatever the store says or does not say",
+        then="it serves",
+        stance=Stance.SERVES,
+        fits=lambda case: case.passes,
+    ),
+    Row(
+        when="it answers that it is no primary, or that it stops",
+        then="it is out at once",
+        stance=Stance.OUT,
+        fits=lambda case: case.denies,
+    ),
+    Row(
+        when="it answers without a location to write to, and its PostgreSQL takes no connection",
+        then="it is out at once; without the second half it would be one odd answer",
+        stance=Stance.OUT,
+        fits=lambda case: case.is_odd and _is_dead(case.port),
+    ),
+    Row(
+        when="it answers oddly, and another passes the truth check",
+        then="it is out at once",
+        stance=Stance.OUT,
+        fits=lambda case: case.is_odd and case.winner is not None,
+    ),
+    Row(
+        when="its API is silent, and the leader key is gone, another's, or ends within 0.3 s",
+        then="it is out before anything else is done, and stays out",
+        stance=Stance.BARRED,
+        fits=lambda case: case.is_silent and case.has_lost_key,
+    ),
+    Row(
+        when="its API is silent, and another passes the truth check",
+        then="it is out before anything else is done, and stays out",
+        stance=Stance.BARRED,
+        fits=lambda case: case.is_silent and case.winner is not None,
+    ),
+    Row(
+        when="its API is silent, and its PostgreSQL refuses",
+        then="it is out at once",
+        stance=Stance.OUT,
+        fits=lambda case: case.is_silent and _is_dead(case.port),
+    ),
+    Row(
+        when="its API is silent, its PostgreSQL answers, and the leader key is its own",
+        then="nobody is cut off: its checks are suspended for as long as that lasts",
+        stance=Stance.KEPT,
+        fits=lambda case: case.is_silent and case.port is PortVerdict.ANSWERS and case.holds_key,
+    ),
+    Row(
+        when="its API and its PostgreSQL are silent",
+        then="it gets no new sessions: a kernel may accept for a node that is frozen",
+        stance=Stance.CLOSED,
+        fits=lambda case: case.is_silent and case.port is PortVerdict.SILENT,
+    ),
+    Row(
+        when="nothing else is known",
+        then="it is left to HAProxy's checks",
+        stance=Stance.CHECKS,
+        fits=lambda case: True,
+    ),
+)
+
+REPLICA_ROWS = (
+    PRIMARY_ROWS[0],
+    Row(
+        when="its API is silent, and its PostgreSQL answers",
+        then="nobody is cut off: its checks are suspended for as long as that lasts",
+        stance=Stance.KEPT,
+        fits=lambda case: case.is_silent and case.port is PortVerdict.ANSWERS,
+    ),
+    Row(
+        when="its API and its PostgreSQL are silent",
+        then="it gets no new sessions: a kernel may accept for a node that is frozen",
+        stance=Stance.CLOSED,
+        fits=lambda case: case.is_silent and case.port is PortVerdict.SILENT,
+    ),
+    Row(
+        when="it answers, and HAProxy's own check had no answer",
+        then="it stays as it is, and its checks are suspended",
+        stance=Stance.KEPT,
+        fits=lambda case: case.answer is not None and case.is_check_silent and not _is_dead(case.port),
+    ),
+    Row(
+        when="it answers, or nothing is known",
+        then="it is left to HAProxy's checks, which ask Patroni about role, lag and tags",
+        stance=Stance.CHECKS,
+        fits=lambda case: True,
+    ),
+)
+
+
+def _answers(port: PortVerdict) -> bool:
+    return port is PortVerdict.ANSWERS
+
+
+def _is_winner(case: Case) -> bool:
+    return case.winner == case.facts.name
+
+
+def row_for(case: Case, rows: tuple[Row, ...]) -> Row:
+    """The first row that fits; the last one always does."""
+    return next(row for row in rows if row.fits(case))

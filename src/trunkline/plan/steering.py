@@ -1,0 +1,186 @@
+"""From the facts of one moment to an ordered plan of commands for one service, each with its reason.
+
+Pure: the same situation gives the same plan, and it compares with what HAProxy itself says, never with what was asked
+of it before. Closings stand before openings, so that no prefix of a plan lets a second member take writes, and nothing
+is planned that is already so. Why a member has its stance is `posture`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from trunkline.model.command import Command, EndSessions, Plan, SetHealth, Stick, Unstick
+from trunkline.model.desired import ServiceKind
+from trunkline.model.facts import MemberFacts, Situation, Sticky
+from trunkline.model.proxy import Health, ServerState
+from trunkline.plan.posture import PRIMARY_ROWS, REPLICA_ROWS, Case, Row, Stance, row_for
+
+SUSPENDED_AT_LEAST_S = 1.0
+"""So long checks stay suspended once they are: a check that still fails would suspend them again with the next one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """One member: its case, and the row that decided."""
+
+    case: Case
+    row: Row
+
+    @property
+    def stance(self) -> Stance:
+        """What it may be to the service."""
+        return self.row.stance
+
+    @property
+    def name(self) -> str:
+        """Patroni's name of it."""
+        return self.case.facts.name
+
+    @property
+    def reason(self) -> str:
+        """The row as a sentence about this member."""
+        return f"{self.name}: {self.row.when}; {self.row.then}"
+
+
+def steer(situation: Situation) -> Plan:
+    """What is to be done about one service now."""
+    judgements = judge_members(situation)
+    closings = [command for judgement in judgements for command in _closings(situation, judgement)]
+    open_still = _open_still(situation, closings)
+    fences = _old_workers(situation, judgements)
+    suspensions = [command for judgement in judgements for command in _suspensions(judgement)]
+    openings = [command for judgement in judgements for command in _openings(situation, judgement, open_still)]
+    return Plan(
+        commands=(*closings, *fences, *suspensions, *openings),
+        warnings=tuple(_warnings(judgements)) if situation.kind is ServiceKind.PRIMARY else (),
+    )
+
+
+def judge_members(situation: Situation) -> tuple[Judgement, ...]:
+    """Every member that HAProxy has a server for, by name."""
+    cases = [_case(situation, facts, server) for facts, server in _pairs(situation)]
+    rivals = [case for case in cases if case.passes]
+    winner = _winner([case for case in rivals if not case.is_key_anothers])
+    rows = PRIMARY_ROWS if situation.kind is ServiceKind.PRIMARY else REPLICA_ROWS
+    judged = (
+        Case(
+            facts=case.facts,
+            server=case.server,
+            stuck=case.stuck,
+            key=case.key,
+            winner=winner,
+            rivals=len(rivals),
+        )
+        for case in cases
+    )
+    return tuple(Judgement(case=case, row=row_for(case, rows)) for case in judged)
+
+
+def _pairs(situation: Situation) -> Iterator[tuple[MemberFacts, ServerState]]:
+    for facts in sorted(situation.members, key=lambda it: it.name):
+        server = situation.state.server(facts.server)
+        if server is not None:
+            yield facts, server
+
+
+def _case(situation: Situation, facts: MemberFacts, server: ServerState) -> Case:
+    return Case(
+        facts=facts,
+        server=server,
+        stuck=frozenset(it.what for it in situation.stuck if it.server == server.name),
+        key=situation.leader_key,
+        winner=None,
+        rivals=0,
+    )
+
+
+def _winner(passing: list[Case]) -> str | None:
+    if len(passing) < 2:
+        return passing[0].facts.name if passing else None
+    holders = [case for case in passing if case.holds_key]
+    if holders:
+        return holders[0].facts.name
+    timelines = sorted((case.answer.timeline or 0 if case.answer else 0, case.facts.name) for case in passing)
+    return timelines[-1][1] if timelines[-1][0] > timelines[-2][0] else None
+
+
+def _closings(situation: Situation, judgement: Judgement) -> Iterator[Command]:
+    """What takes sessions away: it comes first, in this order."""
+    server, reason = judgement.case.server, judgement.reason
+    match judgement.stance:
+        case Stance.OUT | Stance.BARRED:
+            if server.takes_sessions or server.health in (Health.NOLB, Health.DRAIN):
+                yield SetHealth(proxy=server.proxy, server=server.name, is_up=False, reason=reason)
+            elif server.sessions and situation.kind is ServiceKind.PRIMARY:
+                yield EndSessions(proxy=server.proxy, server=server.name, reason=reason)
+            if judgement.stance is Stance.BARRED and Sticky.CHECKS not in judgement.case.stuck:
+                yield Stick(proxy=server.proxy, server=server.name, what=Sticky.CHECKS, reason=reason)
+        case Stance.CLOSED:
+            if server.takes_sessions:
+                yield Stick(proxy=server.proxy, server=server.name, what=Sticky.DRAIN, reason=reason)
+
+
+def _open_still(situation: Situation, closings: list[Command]) -> frozenset[str]:
+    """Servers that take sessions when all closings are done."""
+    closed = {it.server for it in closings if isinstance(it, SetHealth | Stick)}
+    return frozenset(
+        server.name
+        for server in situation.state.servers
+        if server.takes_sessions and not server.is_backup and server.name not in closed
+    )
+
+
+def _suspensions(judgement: Judgement) -> Iterator[Command]:
+    """Checks that are suspended, or are on again: neither lets anybody in or out by itself."""
+    server, stuck, reason = judgement.case.server, judgement.case.stuck, judgement.reason
+    if judgement.stance is Stance.KEPT:
+        if server.health in (Health.UP, Health.NOLB) and Sticky.CHECKS not in stuck:
+            yield Stick(proxy=server.proxy, server=server.name, what=Sticky.CHECKS, reason=reason)
+    elif judgement.stance is Stance.OUT and Sticky.CHECKS in stuck:
+        yield Unstick(proxy=server.proxy, server=server.name, what=Sticky.CHECKS, reason=reason)
+
+
+def _openings(situation: Situation, judgement: Judgement, open_still: frozenset[str]) -> Iterator[Command]:
+    """What lets sessions in, or may: it comes when all closings are done, and never makes a second primary."""
+    server, stuck, reason = judgement.case.server, judgement.case.stuck, judgement.reason
+    stance, is_primary = judgement.stance, situation.kind is ServiceKind.PRIMARY
+    is_alone = not is_primary or open_still <= {server.name}
+    if stance in (Stance.SERVES, Stance.KEPT, Stance.CHECKS, Stance.OUT):
+        for what in (Sticky.MAINT, Sticky.DRAIN):
+            if what in stuck:
+                if server.health is Health.DRAIN and not is_alone:
+                    yield SetHealth(proxy=server.proxy, server=server.name, is_up=False, reason=reason)
+                yield Unstick(proxy=server.proxy, server=server.name, what=what, reason=reason)
+    may_open = is_primary and is_alone and stance in (Stance.SERVES, Stance.KEPT) and judgement.case.passes
+    if may_open and server.health is Health.DOWN:
+        yield SetHealth(proxy=server.proxy, server=server.name, is_up=True, reason=reason)
+    if Sticky.CHECKS in stuck and (
+        stance is Stance.CHECKS or (stance is Stance.SERVES and _is_long_enough(situation, judgement))
+    ):
+        yield Unstick(proxy=server.proxy, server=server.name, what=Sticky.CHECKS, reason=reason)
+
+
+def _is_long_enough(situation: Situation, judgement: Judgement) -> bool:
+    server = judgement.case.server.name
+    ages = [it.age_s for it in situation.stuck if it.server == server and it.what is Sticky.CHECKS]
+    return all(age_s >= SUSPENDED_AT_LEAST_S for age_s in ages)
+
+
+def _old_workers(situation: Situation, judgements: tuple[Judgement, ...]) -> Iterator[Command]:
+    """Sessions that a reload has left behind at a server which must not have them: no check ends those."""
+    if situation.kind is not ServiceKind.PRIMARY:
+        return
+    stances = {judgement.case.server.name: judgement for judgement in judgements}
+    has_winner = any(judgement.case.winner is not None for judgement in judgements)
+    for pid, proxy, server, count in situation.workers.sessions:
+        judgement = stances.get(server)
+        is_out = judgement.stance in (Stance.OUT, Stance.BARRED) if judgement else has_winner
+        if proxy == situation.state.name and count and is_out:
+            why = judgement.reason if judgement else f"{server} is no member, and another is the primary"
+            yield EndSessions(proxy=proxy, server=server, worker_pid=pid, reason=why)
+
+
+def _warnings(judgements: tuple[Judgement, ...]) -> Iterator[str]:
+    passing = [judgement for judgement in judgements if judgement.case.passes]
+    if len(passing) > 1:
+        claims = ", ".join(f"{it.name} (timeline {it.case.answer.timeline})" for it in passing if it.case.answer)
+        yield f"several members claim to be the primary: {claims}"
