@@ -31,6 +31,10 @@ class PatroniError(TrunklineError):
     """A Patroni REST API gave no usable answer."""
 
 
+class SilentError(PatroniError):
+    """The API took no connection, or gave no answer in time: silence, which says nothing about PostgreSQL."""
+
+
 class WrongScopeError(PatroniError):
     """The API that answered belongs to another cluster than the settings name."""
 

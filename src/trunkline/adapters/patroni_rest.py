@@ -21,18 +21,20 @@ from aiohttp import (
     ClientConnectorDNSError,
     ClientConnectorError,
     ClientError,
+    ClientOSError,
     ClientResponse,
     ClientSession,
     ClientSSLError,
     ClientTimeout,
     InvalidURL,
+    ServerDisconnectedError,
     TCPConnector,
 )
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from trunkline.adapters.resolver import resolve
 from trunkline.config.settings import ApiSettings
-from trunkline.errors import PatroniError, WrongScopeError
+from trunkline.errors import PatroniError, SilentError, WrongScopeError
 from trunkline.model.cluster import ClusterView, DynamicConfig, MemberAnswer
 from trunkline.wire.patroni import parse_cluster, parse_config, parse_member_answer
 
@@ -245,14 +247,19 @@ def _translated(url: str, error: Exception, api: ApiSettings) -> PatroniError:
                 hint="correct the name, or write the address instead",
             )
         case ClientConnectorError():
-            return PatroniError(
+            return SilentError(
                 f"{url} cannot be reached: {_words(error.os_error)}",
                 hint="is Patroni running there, and does its restapi.listen name this address and port?",
             )
         case TimeoutError():
-            return PatroniError(
+            return SilentError(
                 f"{url} gave no answer within {api.timeout_s:g} s",
                 hint="is the host up, does a firewall stand between, is Patroni frozen? (api.timeout_s says how long)",
+            )
+        case ServerDisconnectedError() | ClientOSError():
+            return SilentError(
+                f"{url} gave no answer that can be understood: it closed the connection",
+                hint="is this the REST API of a Patroni, does it speak https, or is it about to stop?",
             )
         case InvalidURL():
             return PatroniError(f"{url} is no URL", hint="write it as http://10.0.0.11:8008")
