@@ -1,7 +1,8 @@
 """One real cluster for all tests of this folder, healed before each, with each HAProxy that there is in front of it.
 
 `lab`       the cluster, healthy, without a promise of a balancer
-`balancer`  `trunkline run` in front of it, a write through it has just succeeded; once per HAProxy
+`balancer`  `trunkline run --no-agent` in front of it, a write through it has just succeeded; once per HAProxy
+`steered`   the same with an agent
 `measured`  takes a line of numbers for the end of the report
 The cluster uses ports that nobody else uses, so a demo may run meanwhile.
 """
@@ -79,6 +80,23 @@ def running_balancer(running_lab: Lab, request: pytest.FixtureRequest) -> Iterat
     balancer = Balancer(running_lab, request.param)
     yield balancer
     balancer.stop()
+
+
+@pytest.fixture(scope="session", params=find_haproxies(), ids=_name)
+def running_steered(running_lab: Lab, request: pytest.FixtureRequest) -> Iterator[Balancer]:
+    """The same with an agent, beside the other one. Ask for `steered` instead."""
+    balancer = Balancer(running_lab, request.param, name="steered", host="127.0.0.2", has_agent=True)
+    yield balancer
+    balancer.stop()
+
+
+@pytest.fixture
+def steered(lab: Lab, running_steered: Balancer) -> Balancer:
+    """The balancer with an agent, working."""
+    running_steered.start()
+    running_steered.wait_written()
+    running_steered.wait_steered()
+    return running_steered
 
 
 @pytest.fixture

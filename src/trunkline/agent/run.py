@@ -10,7 +10,7 @@ import resource
 import signal
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -25,6 +25,7 @@ from trunkline.adapters.process_table import command_line, family, file_limit
 from trunkline.adapters.systemd import notify
 from trunkline.agent.configuration import wanted_endpoints
 from trunkline.agent.keeper import Keeper, Place
+from trunkline.agent.offspring import Offspring
 from trunkline.agent.supervisor import Supervisor
 from trunkline.agent.tasks import Tasks
 from trunkline.config.settings import Settings
@@ -66,8 +67,11 @@ class Signals:
             self.stop_at_once.set()
 
 
-async def run(settings: Settings, directory: Path, load_settings: Callable[[], Settings]) -> None:
-    """Keep a HAProxy for these settings until SIGTERM; nothing of it runs on. `load_settings` is called at SIGHUP.
+async def run(
+    settings: Settings, directory: Path, load_settings: Callable[[], Settings], agent_command: Sequence[str]
+) -> None:
+    """Keep a HAProxy for these settings until SIGTERM; nothing of it runs on. `load_settings` is called at SIGHUP,
+    `agent_command` begins an agent that reads the same settings.
 
     Raises TrunklineError for what keeps HAProxy from its first start; once it serves, nothing ends it but a signal.
     """
@@ -81,8 +85,9 @@ async def run(settings: Settings, directory: Path, load_settings: Callable[[], S
         place = _place(settings, directory)
         require_free(wanted_endpoints(settings), ours=family(place.paths).pids)
         supervisor = Supervisor(Keeper(place, await _taken_over(place)), settings)
+        offspring = Offspring(agent_command) if settings.agent.enabled else None
         try:
-            await _supervise(supervisor, signals, load_settings)
+            await _supervise(supervisor, signals, load_settings, offspring)
         finally:
             notify("STOPPING=1")
             drain_timeout_s = supervisor.settings.haproxy.drain_timeout_s
@@ -108,17 +113,26 @@ def prepare(directory: Path, *, is_shared: bool = False) -> None:
             )
 
 
-async def _supervise(supervisor: Supervisor, signals: Signals, load_settings: Callable[[], Settings]) -> None:
+async def _supervise(
+    supervisor: Supervisor, signals: Signals, load_settings: Callable[[], Settings], offspring: Offspring | None
+) -> None:
     async with Tasks() as tasks:
         supervisor.start(tasks)
-        tasks.start("read settings on SIGHUP", partial(_read_settings, supervisor, signals, load_settings, tasks))
+        if offspring is not None:
+            tasks.start("keep the agent running", partial(offspring.keep, supervisor.keeper.serves))
+        read = partial(_read_settings, supervisor, signals, load_settings, tasks, offspring)
+        tasks.start("read settings on SIGHUP", read)
         tasks.start("tell systemd", partial(_tell_ready, supervisor.keeper))
         await tasks.until(signals.stop)
         log.info("asked to stop; asked again it stops at once")
 
 
 async def _read_settings(
-    supervisor: Supervisor, signals: Signals, load_settings: Callable[[], Settings], tasks: Tasks
+    supervisor: Supervisor,
+    signals: Signals,
+    load_settings: Callable[[], Settings],
+    tasks: Tasks,
+    offspring: Offspring | None,
 ) -> NoReturn:
     while True:
         await signals.read_settings.wait()
@@ -126,6 +140,8 @@ async def _read_settings(
         notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             await supervisor.adopt(load_settings(), tasks)
+            if offspring is not None:
+                offspring.renew()
             log.info("the settings were read again")
         except TrunklineError as error:
             log.error("the settings in force stay", why=error.message, hint=error.hint or None)

@@ -46,6 +46,9 @@ def demo(
     detach: Annotated[
         bool, typer.Option("--detach", help="Return once it works and leave it running; end it with `demo stop`.")
     ] = False,
+    no_agent: Annotated[
+        bool, typer.Option("--no-agent", help="HAProxy with its own checks alone, to compare.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print lab.json on stdout once it works.")] = False,
 ) -> None:
     """Show a real Patroni cluster behind HAProxy, on this machine, from pip wheels alone.
@@ -59,7 +62,9 @@ def demo(
         return
     try:
         with interruptible() as interruption:
-            _run(interruption, directory, nodes, port_offset, detach=detach, as_json=as_json)
+            _run(
+                interruption, directory, nodes, port_offset, detach=detach, as_json=as_json, has_agent=not no_agent
+            )
     except Interrupted as interrupted:
         err.print("interrupted; no process and no file of the demo is left")
         raise typer.Exit(128 + interrupted.number) from None
@@ -79,7 +84,14 @@ def stop(
 
 
 def _run(
-    interruption: Interruption, directory: Path, nodes: int, port_offset: int, *, detach: bool, as_json: bool
+    interruption: Interruption,
+    directory: Path,
+    nodes: int,
+    port_offset: int,
+    *,
+    detach: bool,
+    as_json: bool,
+    has_agent: bool,
 ) -> None:
     lab: Lab | None = None
     is_left_running = has_failed = False
@@ -90,7 +102,7 @@ def _run(
         with interruption.shielded():
             lab = Lab.create(directory, node_count=nodes, port_offset=port_offset, binaries=binaries)
             lab.processes.adopt(FACE, os.getpid())
-        balancer = Balancer(lab, binaries.haproxy)
+        balancer = Balancer(lab, binaries.haproxy, has_agent=has_agent)
         _say_parts(lab)
         with ProgressBoard(err) as board:
             bring_up(lab, balancer, board.tell)

@@ -1,6 +1,8 @@
 """`trunkline run`: HAProxy in front of the clusters of the settings, in the foreground. Owns options and words only."""
 
 import asyncio
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -34,6 +36,9 @@ def run(
     patroni_config: PatroniConfigOption = None,
     directory: DirectoryOption = None,
     haproxy: HAProxyOption = None,
+    no_agent: Annotated[
+        bool, typer.Option("--no-agent", help="Leave everything to HAProxy's own checks; see `trunkline agent`.")
+    ] = False,
 ) -> None:
     """Run HAProxy in front of a Patroni cluster: 5000 leads to the primary, 5001 to the replicas.
 
@@ -46,8 +51,23 @@ def run(
     """
 
     def load_settings() -> Settings:
-        return settings_from(config, patroni, scope, patroni_config, directory=directory, haproxy__binary=haproxy)
+        others = {"haproxy__binary": haproxy, "agent__enabled": False if no_agent else None}
+        return settings_from(config, patroni, scope, patroni_config, directory=directory, **others)
 
     settings = load_settings()
     configure_logging()
-    asyncio.run(run_agent(settings, find_directory(settings).absolute(), load_settings))
+    home = find_directory(settings).absolute()
+    words = agent_command(home, config, patroni, scope, patroni_config)
+    asyncio.run(run_agent(settings, home, load_settings, words))
+
+
+def agent_command(
+    directory: Path, config: Path | None, patroni: Sequence[str] | None, scope: str | None, patroni_config: Path | None
+) -> tuple[str, ...]:
+    """The command line of an agent that reads the same settings, as a child."""
+    words = [sys.executable, "-m", "trunkline", "agent", "--child", "--dir", str(directory)]
+    words += ["--config", str(config)] if config else []
+    words += [word for url in patroni or () for word in ("--patroni", url)]
+    words += ["--scope", scope] if scope else []
+    words += ["--patroni-config", str(patroni_config)] if patroni_config else []
+    return tuple(words)

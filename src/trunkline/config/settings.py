@@ -270,6 +270,12 @@ class StatsSettings(Section):
     refresh_s: Integer = setting(5, "How often a browser loads the page anew.", unit="s", ge=1, le=3600)
 
 
+class AgentSettings(Section):
+    """The agent, which steers HAProxy beside its own checks (docs/adr/0009)."""
+
+    enabled: bool = setting(False, "Whether `trunkline run` has one.")
+
+
 class TimeoutSettings(Section):
     """Of the data path. An idle session is never cut."""
 
@@ -301,6 +307,7 @@ class Settings(Section):
     )
     haproxy: HAProxySettings = setting(HAProxySettings(), "The HAProxy process and its files.")
     stats: StatsSettings = setting(StatsSettings(), "HAProxy's own page and its metrics.")
+    agent: AgentSettings = setting(AgentSettings(), "The agent, which steers HAProxy.")
     timeouts: TimeoutSettings = setting(TimeoutSettings(), "Of the data path.")
     directory: PlainPath | None = setting(
         None,

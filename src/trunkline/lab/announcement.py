@@ -20,7 +20,7 @@ FILE = "lab.json"
 
 def describe(lab: Lab, balancer: Balancer) -> dict[str, object]:
     """The content of lab.json; addresses are "host:port", a pid is null while the process is down."""
-    etcd = lab.processes.alive(ETCD)
+    etcd, agent = lab.processes.alive(ETCD), balancer.agent
     return {
         "scope": SCOPE,
         "listen": {service: f"{host}:{port}" for service, (host, port) in lab.layout.listen.items()},
@@ -31,7 +31,7 @@ def describe(lab: Lab, balancer: Balancer) -> dict[str, object]:
             "config": str(balancer.config),
             "socket": str(balancer.admin_socket),
         },
-        "agent": {"pid": balancer.pid},
+        "agent": {"pid": agent.pid if agent else None},
         "etcd": {"pid": etcd.pid if etcd else None, "url": lab.layout.etcd_url},
         "members": [
             {

@@ -18,7 +18,7 @@ from trunkline.lab.binaries import Binary
 from trunkline.lab.cluster import Lab
 from trunkline.lab.patroni_config import SUPERUSER
 from trunkline.lab.processes import send, wait_gone, wait_until
-from trunkline.lab.procfs import ProcessId, descendants, working_under
+from trunkline.lab.procfs import ProcessId, descendants, look_up, working_under
 from trunkline.lab.record import write_private
 
 NAME = "balancer"
@@ -44,6 +44,7 @@ class Balancer:
         name: str = NAME,
         host: str | None = None,
         extra: Mapping[str, Any] | None = None,
+        has_agent: bool = False,
     ) -> None:
         self.lab = lab
         self.haproxy = haproxy
@@ -51,6 +52,7 @@ class Balancer:
         self._command = command
         self._host = host
         self._extra = extra or {}
+        self.has_agent = has_agent
         is_only = name == NAME
         self.directory = lab.layout.balancer_dir if is_only else lab.root / name
         self.settings = lab.root / ("trunkline.yml" if is_only else f"{name}.yml")
@@ -71,6 +73,16 @@ class Balancer:
             return int((self.directory / "haproxy.pid").read_text().split()[0])
         except (OSError, ValueError, IndexError):
             return None
+
+    @property
+    def agent(self) -> ProcessId | None:
+        """The agent, if one runs."""
+        try:
+            pid = int((self.directory / "agent.lock").read_text().split()[0])
+        except (OSError, ValueError, IndexError):
+            return None
+        stat = look_up(pid)
+        return stat.id if stat is not None and stat.is_alive else None
 
     @property
     def config(self) -> Path:
@@ -115,6 +127,7 @@ class Balancer:
             "stats": stats,
             "haproxy": {"binary": str(self.haproxy.path)},
         }
+        settings["agent"] = {"enabled": self.has_agent}
         write_private(self.settings, yaml.safe_dump(_merged(settings, self._extra), sort_keys=False))
 
     def start(self) -> None:
@@ -143,8 +156,13 @@ class Balancer:
             host, port = self.address("primary")
             raise LabError(f"no write through {host}:{port} in {timeout_s:.0f} s", hint=f"see {self.log}")
 
+    def wait_steered(self, *, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Back when the agent runs, where there is to be one."""
+        if self.has_agent and not wait_until(lambda: self.agent is not None, timeout_s=timeout_s, poll_s=0.02):
+            raise LabError(f"no agent within {timeout_s:.0f} s", hint=f"see {self.log}")
+
     def processes(self) -> list[ProcessId]:
-        """The supervisor, HAProxy's master and workers, old ones of a reload included."""
+        """The supervisor, the agent, HAProxy's master and workers, old ones of a reload included."""
         supervisor = self.lab.processes.alive(self.name)
         family = [supervisor] if supervisor else []
         family += [stat.id for stat in descendants({process.pid for process in family})]

@@ -1,0 +1,72 @@
+"""The agent as a child of `trunkline run`: a process of its own, so that nothing that happens to it touches HAProxy.
+
+Started when HAProxy serves, started again when it ends, and told of our own end by the pipe that is its stdin: it
+closes however we end.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import NoReturn
+
+import structlog
+
+from trunkline.agent.keeper import STEADY_S, backoff_s
+
+STOP_TIMEOUT_S = 3.0
+
+log = structlog.get_logger()
+
+
+class Offspring:
+    """`command`: the whole command line of the agent."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = tuple(command)
+        self._process: asyncio.subprocess.Process | None = None
+        self._is_renewed = False
+
+    async def keep(self, serves: asyncio.Event) -> NoReturn:
+        """Start it again whenever it has ended; HAProxy goes on with its own checks meanwhile."""
+        await serves.wait()
+        deaths = 0
+        try:
+            while True:
+                began = time.monotonic()
+                self._process = await asyncio.create_subprocess_exec(
+                    *self._command, stdin=asyncio.subprocess.PIPE, start_new_session=True
+                )
+                log.info("the agent is started", pid=self._process.pid)
+                status = await self._process.wait()
+                if self._is_renewed:
+                    self._is_renewed, deaths = False, 0
+                    continue
+                deaths = 0 if time.monotonic() - began > STEADY_S else deaths + 1
+                pause_s = backoff_s(deaths)
+                how = f"ended with status {status}" if status >= 0 else f"was ended by signal {-status}"
+                log.error(f"the agent {how}, it is started again", pid=self._process.pid, after=f"{pause_s:g} s")
+                await asyncio.sleep(pause_s)
+        finally:
+            await self._end()
+
+    def renew(self) -> None:
+        """Have it start anew, with the settings as they are now."""
+        process = self._process
+        if process is not None and process.returncode is None:
+            self._is_renewed = True
+            with suppress(ProcessLookupError):
+                process.terminate()
+
+    async def _end(self) -> None:
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        with suppress(ProcessLookupError):
+            process.terminate()
+            try:
+                async with asyncio.timeout(STOP_TIMEOUT_S):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
