@@ -11,7 +11,9 @@ from datetime import datetime
 from pathlib import Path
 
 from trunkline.errors import RuntimeSocketError
+from trunkline.model.facts import Lease
 from trunkline.model.proxy import ProxyView, Session
+from trunkline.wire.lease import parse_lease, require_done
 from trunkline.wire.runtime import (
     UnknownCommandError,
     Worker,
@@ -47,7 +49,18 @@ class RuntimeSocket:
 
     async def command(self, *tokens: str) -> str:
         """Run one command, given word by word; what HAProxy refuses is a RuntimeSocketError in its own words."""
-        return parse_reply(await self._run(command_line(*tokens)))
+        reply = parse_reply(await self._run(command_line(*tokens)))
+        if tokens[0] == "trunkline":
+            require_done(reply)
+        return reply
+
+    async def renew(self, milliseconds: int) -> Lease:
+        """Renew the lease of what sticks; 0 ends it, and undoes what is leased."""
+        return parse_lease(await self.command("trunkline", "lease", str(milliseconds)))
+
+    async def lease(self) -> Lease:
+        """What is leased and who waits; renews nothing."""
+        return parse_lease(await self.command("trunkline", "stuck"))
 
     async def view(self) -> ProxyView:
         """Everything of this HAProxy at this moment."""

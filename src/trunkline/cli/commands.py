@@ -2,7 +2,7 @@
 
 import typer
 
-from trunkline.cli import apply, config, demo, render, run, status, who
+from trunkline.cli import agent, apply, config, demo, render, run, status, who
 
 app = typer.Typer(
     name="trunkline",
@@ -16,6 +16,7 @@ app = typer.Typer(
 app.add_typer(demo.app, name="demo")
 app.add_typer(config.app, name="config")
 app.command()(run.run)
+app.command()(agent.agent)
 app.command()(render.render)
 app.command()(apply.apply)
 app.command()(status.status)

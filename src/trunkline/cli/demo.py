@@ -62,9 +62,7 @@ def demo(
         return
     try:
         with interruptible() as interruption:
-            _run(
-                interruption, directory, nodes, port_offset, detach=detach, as_json=as_json, has_agent=not no_agent
-            )
+            _run(interruption, directory, nodes, port_offset, detach=detach, as_json=as_json, has_agent=not no_agent)
     except Interrupted as interrupted:
         err.print("interrupted; no process and no file of the demo is left")
         raise typer.Exit(128 + interrupted.number) from None

@@ -273,7 +273,7 @@ class StatsSettings(Section):
 class AgentSettings(Section):
     """The agent, which steers HAProxy beside its own checks (docs/adr/0009)."""
 
-    enabled: bool = setting(False, "Whether `trunkline run` has one.")
+    enabled: bool = setting(True, "Whether `trunkline run` has one.")
 
 
 class TimeoutSettings(Section):

@@ -44,6 +44,7 @@ def bring_up(lab: Lab, balancer: Balancer, tell: Callable[[Progress], None]) -> 
     tell(Progress(step=Step.BALANCER, detail=f"HAProxy {balancer.haproxy}", is_done=True))
     tell(Progress(step=Step.WRITE, detail=f"trying {host}:{port}"))
     balancer.wait_written()
+    balancer.wait_steered()
     announce(lab, balancer)
     tell(Progress(step=Step.WRITE, detail=f"written through {host}:{port}", is_done=True))
 

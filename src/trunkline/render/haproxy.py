@@ -14,6 +14,9 @@ from trunkline.render.state import resting_state
 
 READABLE, SECRET = 0o644, 0o600
 
+LUA_FILES = ("trunkline.lua", "lease.lua")
+"""One file for HAProxy: the second part needs the first."""
+
 SOCKET_NAME_LIMIT = 100
 """Bytes of an abstract socket's name, below the kernel's 107."""
 
@@ -57,7 +60,8 @@ def configuration_text(balancer: Balancer) -> str:
 
 def lua_text() -> str:
     """The Lua that HAProxy loads: the same for every configuration, which passes its numbers as arguments."""
-    return files("trunkline.render").joinpath("templates", "trunkline.lua").read_text(encoding="utf-8")
+    templates = files("trunkline.render").joinpath("templates")
+    return "\n".join(templates.joinpath(name).read_text(encoding="utf-8") for name in LUA_FILES)
 
 
 def duration(milliseconds: int) -> str:

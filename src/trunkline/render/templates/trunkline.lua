@@ -22,7 +22,7 @@ local SILENT = { L4CON = true, L4TOUT = true, L6TOUT = true, L7TOUT = true, SOCK
 local CANNOT_CONNECT_NOW = "57P03"
 local SSL_REQUEST, GSSENC_REQUEST = 80877103, 80877104
 
-local parked = {}              -- proxy -> { count = n, seen = { [ticket] = ms of its last sign of life } }
+local parked = {}              -- proxy -> { count = n, since = { [ticket] = ms }, seen = { [ticket] = ms of its last sign } }
 local looks = {}               -- proxy -> { at = ms, active = servers that take new sessions, nil for in doubt }
 local stopping = { at = 0, yes = false }
 local tickets, bells = 0, 0
@@ -89,7 +89,7 @@ end
 local function parked_at(proxy)
   local lot = parked[proxy]
   if not lot then
-    lot = { count = 0, seen = {}, swept = 0 }
+    lot = { count = 0, since = {}, seen = {}, swept = 0 }
     parked[proxy] = lot
   end
   return lot
@@ -101,7 +101,7 @@ local function sweep(lot, now)
   lot.swept, lot.count = now, 0
   for ticket, seen in pairs(lot.seen) do
     if now - seen > SWEEP_MS then
-      lot.seen[ticket] = nil
+      lot.seen[ticket], lot.since[ticket] = nil, nil
     else
       lot.count = lot.count + 1
     end
@@ -179,7 +179,7 @@ local function park(txn, hold)
   if lot.count >= hold.max_held then return "full" end
   tickets = tickets + 1
   local ticket, since, verdict, bell = tickets, now_ms(), "wait", nil
-  lot.count, lot.seen[ticket] = lot.count + 1, since
+  lot.count, lot.seen[ticket], lot.since[ticket] = lot.count + 1, since, since
   while verdict == "wait" do
     if hold.bell then
       bell = wait_for_bell(bell, hold.bell)
@@ -192,7 +192,7 @@ local function park(txn, hold)
     verdict = txn.req:may_recv() and decide(hold, now - since) or "gone"
   end
   if bell then bell:close() end
-  lot.count, lot.seen[ticket] = lot.count - 1, nil
+  lot.count, lot.seen[ticket], lot.since[ticket] = lot.count - 1, nil, nil
   txn:set_var("txn.held_ms", math.floor(now_ms() - since))
   return verdict
 end

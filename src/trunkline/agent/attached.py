@@ -1,0 +1,107 @@
+"""`trunkline agent` put together: attached to a HAProxy that somebody else runs, it steers and ends nothing with it.
+
+A child of `trunkline run` takes the members from what its parent remembers, and ends with it; alone it learns them
+itself. Two agents never steer one HAProxy: the second one waits for the first to end.
+"""
+
+import asyncio
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from trunkline.adapters.files import lock, read_text
+from trunkline.adapters.runtime_socket import MasterSocket, RuntimeSocket
+from trunkline.adapters.systemd import notify
+from trunkline.agent import memory
+from trunkline.agent.discovery import Known
+from trunkline.agent.following import Following
+from trunkline.agent.steered import Guide, Knowns
+from trunkline.agent.steering import Steering
+from trunkline.agent.tasks import Tasks
+from trunkline.agent.watching import LeaderSource
+from trunkline.config.settings import ClusterSettings, Settings
+from trunkline.model.desired import Paths
+
+LOCK = "agent.lock"
+WAIT_S = 0.5
+
+log = structlog.get_logger()
+
+
+async def attach(settings: Settings, directory: Path, paths: Paths, *, is_child: bool) -> None:
+    """Steer the HAProxy of these paths until SIGTERM. Raises TrunklineError where `directory` cannot be used."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+    if is_child:
+        await _end_with_parent(stop)
+    while not stop.is_set():
+        with lock(directory / LOCK) as is_alone:
+            if is_alone:
+                await _steer(settings, directory, paths, stop, is_child=is_child)
+                return
+        log.info("another agent steers this HAProxy", pid=(read_text(directory / LOCK) or "").strip())
+        await _wait(stop)
+
+
+async def _steer(settings: Settings, directory: Path, paths: Paths, stop: asyncio.Event, *, is_child: bool) -> None:
+    master = MasterSocket(paths.master_socket) if paths.master_socket else None
+    steering = Steering(RuntimeSocket(paths.admin_socket), master)
+    guide = Guide(steering, settings, paths, source_for)
+    async with Tasks() as tasks:
+        if is_child:
+            knowns = partial(_remembered, settings, directory)
+        else:
+            followings = tuple(Following(chosen) for chosen in settings.clusters)
+            for following in followings:
+                tasks.start(f"follow {following.name}", partial(following.follow, steering.wake))
+            knowns = partial(_followed, followings)
+        tasks.start("guide", partial(guide.run, knowns, tasks))
+        tasks.start("steer", steering.run)
+        notify("READY=1\nSTATUS=steering HAProxy")
+        await tasks.until(stop)
+        notify("STOPPING=1")
+    await steering.release()
+
+
+def source_for(chosen: ClusterSettings, scope: str) -> LeaderSource | None:
+    """Who tells the leader key of this cluster."""
+    return None
+
+
+def _remembered(settings: Settings, directory: Path) -> Knowns:
+    """What the supervisor has written down."""
+    text = memory.load(directory)
+    return tuple(memory.recalled(text, chosen) for chosen in settings.clusters)
+
+
+def _followed(followings: tuple[Following, ...]) -> tuple[Known | None, ...]:
+    return tuple(following.known for following in followings)
+
+
+async def _end_with_parent(stop: asyncio.Event) -> None:
+    """The parent holds the other end of our stdin and says nothing; its end, however it comes, is the end of file."""
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+
+    async def wait_for_end() -> None:
+        while await reader.read(1024):
+            pass
+        stop.set()
+
+    task = asyncio.create_task(wait_for_end(), name="end with the parent")
+    task.add_done_callback(lambda _: stop.set())
+
+
+async def _wait(stop: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(WAIT_S):
+            await stop.wait()
+    except TimeoutError:
+        pass

@@ -1,0 +1,41 @@
+"""Performs plans: command by command, each service on its own, until one is refused.
+
+What was refused is not tried again here: the next cycle plans it anew from what HAProxy then says.
+"""
+
+import time
+from collections.abc import Iterable
+
+from trunkline.adapters.runtime_socket import MasterSocket, RuntimeSocket
+from trunkline.errors import RuntimeSocketError
+from trunkline.model.command import Command, EndSessions, words
+from trunkline.model.receipt import Deed
+
+
+class Executor:
+    """`master`: None where there is no master socket, and so no way to old workers."""
+
+    def __init__(self, runtime: RuntimeSocket, master: MasterSocket | None) -> None:
+        self._runtime = runtime
+        self._master = master
+
+    async def perform(self, commands: Iterable[Command]) -> tuple[Deed, ...]:
+        """What was done, in its order; the last one may be what HAProxy refused."""
+        deeds: list[Deed] = []
+        for command in commands:
+            refusal = await self._perform(command)
+            deeds.append(Deed(at_s=time.time(), command=words(command), reason=command.reason, refusal=refusal))
+            if refusal:
+                break
+        return tuple(deeds)
+
+    async def _perform(self, command: Command) -> str:
+        is_elsewhere = isinstance(command, EndSessions) and command.worker_pid is not None
+        socket = self._master if is_elsewhere else self._runtime
+        if socket is None:
+            return "there is no master socket"
+        try:
+            await socket.command(*words(command).split(" "))
+        except RuntimeSocketError as error:
+            return error.message
+        return ""

@@ -1,0 +1,82 @@
+"""Which clusters are steered, and who watches each: always those that are known by now.
+
+Compares and replaces; what is watched is `watching`, what follows from it is `steering`. Who the members are comes from
+elsewhere: the supervisor's memory (`trunkline run`), or a `Following` of our own (`trunkline agent`).
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import NoReturn
+
+from trunkline.agent.discovery import Known, key, reachable_url, resolved
+from trunkline.agent.steering import Steered, Steering
+from trunkline.agent.tasks import Tasks
+from trunkline.agent.watching import LeaderSource, Watcher
+from trunkline.config.settings import ClusterSettings, Settings
+from trunkline.model.desired import HostFacts, Paths, Server, Service, ServiceKind
+from trunkline.plan.balancer import desired_balancer
+
+LOOK_S = 0.5
+ANY_HOST = HostFacts(file_limit=None, haproxy_version=(2, 6))
+"""What the machine gives decides nothing about members and services."""
+
+Knowns = tuple[Known | None, ...]
+"""One for each cluster of the settings; None where nobody has said anything yet."""
+
+Sourcing = Callable[[ClusterSettings, str], LeaderSource | None]
+"""From a cluster and its scope to who tells the leader key."""
+
+
+class Guide:
+    """Keeps the clusters of a steering those that are known; `knowns` is asked again and again."""
+
+    def __init__(self, steering: Steering, settings: Settings, paths: Paths, source_for: Sourcing) -> None:
+        self._steering = steering
+        self._settings = settings
+        self._paths = paths
+        self._source_for = source_for
+        self._known: Knowns | None = None
+        self._watchers: dict[str, Watcher] = {}
+
+    async def run(self, knowns: Callable[[], Knowns], tasks: Tasks) -> NoReturn:
+        """Look whether members have come, gone or moved."""
+        while True:
+            now = knowns()
+            if now != self._known:
+                self._adopt(now, tasks)
+                self._known = now
+            await asyncio.sleep(LOOK_S)
+
+    def _adopt(self, knowns: Knowns, tasks: Tasks) -> None:
+        clusters = self._settings.clusters
+        views = tuple(resolved(known) if known is not None else None for known in knowns)
+        services = desired_balancer(self._settings, views, ANY_HOST, self._paths).services
+        self._steering.steered = tuple(
+            self._steered(chosen, known, services, tasks)
+            for chosen, known in zip(clusters, knowns, strict=True)
+            if known is not None
+        )
+        self._steering.wake()
+
+    def _steered(self, chosen: ClusterSettings, known: Known, services: tuple[Service, ...], tasks: Tasks) -> Steered:
+        scope = known.view.scope
+        own = tuple(service for service in services if service.scope == scope)
+        watcher = self._watchers.get(scope)
+        if watcher is None:
+            watcher = Watcher(chosen.api, self._steering.wake, self._source_for(chosen, scope))
+            self._watchers[scope] = watcher
+            tasks.start(f"watch {scope}", watcher.run)
+        apis = _apis(known)
+        watcher.follow((server, apis[server.member]) for server in _servers(own))
+        return Steered(scope=scope, services=own, watcher=watcher)
+
+
+def _apis(known: Known) -> Mapping[str, str]:
+    """Where each member's API is asked."""
+    return {member.name: reachable_url(key(member.api_url), known.addresses) for member in known.view.members}
+
+
+def _servers(services: tuple[Service, ...]) -> tuple[Server, ...]:
+    """Those of the primary's service, or of the first where there is none: all have the same members."""
+    ordered = sorted(services, key=lambda service: service.kind is not ServiceKind.PRIMARY)
+    return ordered[0].servers if ordered else ()

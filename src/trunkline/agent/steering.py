@@ -1,0 +1,227 @@
+"""The cycle: observe, decide, apply, and observe again what came of it, until nothing is left to do.
+
+One task for one HAProxy, woken by whoever has news, and twice a second by the clock, since the lease has to be renewed.
+What is known comes from `watching`, what follows from it is `trunkline.plan.steering`, and whether it was done is what
+HAProxy says in the next cycle. HAProxy goes on alone with its own checks whenever this one stops (docs/adr/0009).
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import NoReturn
+
+import structlog
+
+from trunkline.adapters.runtime_socket import MasterSocket, RuntimeSocket
+from trunkline.agent.executor import Executor
+from trunkline.agent.watching import Watcher
+from trunkline.errors import RuntimeSocketError
+from trunkline.model.command import Plan
+from trunkline.model.desired import Service, ServiceKind
+from trunkline.model.facts import Lease, Situation, Stuck, Workers
+from trunkline.model.proxy import ProxyState
+from trunkline.model.receipt import Deed
+from trunkline.plan.pace import choose_pace
+from trunkline.plan.posture import FENCE_BEFORE_S
+from trunkline.plan.steering import judge_members, steer
+from trunkline.wire.runtime import parse_stat
+
+CYCLE_S = 0.5
+LEASE_MS = 1500
+HINT_S = 1.0
+"""So long after a hint the members are asked in a burst, even if the picture seems stable."""
+
+OLD_WORKERS_S = 2.0
+ROUNDING_S = 0.001
+MOST_REPEATS = 5
+"""A cycle that did something is followed by another at once, this often in a row."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steered:
+    """One cluster behind this HAProxy: its services, and who knows its facts."""
+
+    scope: str
+    services: tuple[Service, ...]
+    watcher: Watcher
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What HAProxy says in one cycle."""
+
+    lease: Lease
+    proxies: Mapping[str, ProxyState]
+    workers: Workers
+
+
+class Steering:
+    """Steers one HAProxy. `runtime` is its admin socket, `master` its master socket where there is one."""
+
+    def __init__(self, runtime: RuntimeSocket, master: MasterSocket | None) -> None:
+        self.woken = asyncio.Event()
+        self.steered: tuple[Steered, ...] = ()
+        self._runtime = runtime
+        self._master = master
+        self._executor = Executor(runtime, master)
+        self._stuck_since: dict[tuple[str, str, str], float] = {}
+        self._workers = Workers()
+        self._workers_at = 0.0
+        self._pid = 0
+        self._hinted_at: dict[str, float] = {}
+        self._flux_since: dict[str, float] = {}
+        self._refused: dict[str, str] = {}
+        self._warned: dict[str, tuple[str, ...]] = {}
+        self._problem = ""
+
+    def wake(self) -> None:
+        """There is news."""
+        self.woken.set()
+
+    def hint(self, proxy: str, server: str, *, is_silent: bool) -> None:
+        """HAProxy has told that a check of its own failed, or that a server changed."""
+        now = time.monotonic()
+        for cluster in self.steered:
+            if any(service.proxy == proxy for service in cluster.services):
+                if is_silent:
+                    cluster.watcher.check_was_silent(server)
+                self._hinted_at[cluster.scope] = now
+                cluster.watcher.hurry()
+                self.wake()
+
+    async def run(self) -> NoReturn:
+        """Steer for as long as the task lives. The lease ends by itself."""
+        while True:
+            began = time.monotonic()
+            repeats = 0
+            while await self._cycle() and repeats < MOST_REPEATS:
+                repeats += 1
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._until_next(began)):
+                    await self.woken.wait()
+            self.woken.clear()
+
+    def _until_next(self, began: float) -> float:
+        """Seconds until the clock alone asks for a cycle: the lease, or a leader key that is about to end."""
+        now = time.monotonic()
+        left_s = began + CYCLE_S - now
+        for cluster in self.steered:
+            key = cluster.watcher.leader_key(now)
+            if key is not None and key.remaining_s is not None and key.remaining_s > FENCE_BEFORE_S:
+                left_s = min(left_s, key.remaining_s - FENCE_BEFORE_S + ROUNDING_S)
+        return max(0.0, left_s)
+
+    async def release(self) -> None:
+        """Undo at once whatever is leased; for an orderly end."""
+        with suppress(RuntimeSocketError):
+            await self._runtime.renew(0)
+
+    async def _cycle(self) -> bool:
+        """One round; whether it has changed something."""
+        try:
+            view = await self._observe()
+        except RuntimeSocketError as error:
+            self._tell_problem(error.message)
+            return False
+        self._tell_problem("")
+        now = time.monotonic()
+        did: list[Deed] = []
+        for cluster in self.steered:
+            for service in cluster.services:
+                situation = self._situation(cluster, service, view, now)
+                if situation is not None:
+                    did += await self._steer(cluster, situation, now)
+        return any(not deed.refusal for deed in did)
+
+    async def _steer(self, cluster: Steered, situation: Situation, now: float) -> tuple[Deed, ...]:
+        if situation.kind is ServiceKind.PRIMARY:
+            self._set_pace(cluster, situation, now)
+        plan = steer(situation)
+        deeds = await self._executor.perform(plan.commands)
+        self._tell(situation.state.name, plan, deeds)
+        return deeds
+
+    async def _observe(self) -> View:
+        lease = await self._runtime.renew(LEASE_MS)
+        proxies = parse_stat(await self._runtime.command("show", "stat"))
+        return View(
+            lease=replace(lease, stuck=self._with_ages(lease.stuck)),
+            proxies={proxy.name: proxy for proxy in proxies},
+            workers=await self._old_workers(lease.pid),
+        )
+
+    def _with_ages(self, stuck: Sequence[Stuck]) -> tuple[Stuck, ...]:
+        now = time.monotonic()
+        keys = {(it.proxy, it.server, it.what.value): it for it in stuck}
+        self._stuck_since = {key: self._stuck_since.get(key, now) for key in keys}
+        return tuple(replace(it, age_s=now - self._stuck_since[key]) for key, it in keys.items())
+
+    async def _old_workers(self, pid: int) -> Workers:
+        """Looked at now and then, and at once when another worker answers."""
+        now = time.monotonic()
+        is_due = pid != self._pid or now - self._workers_at >= OLD_WORKERS_S or self._workers.sessions
+        if self._master is not None and is_due:
+            self._pid, self._workers_at = pid, now
+            with suppress(RuntimeSocketError):
+                self._workers = await old_workers(self._master)
+        return self._workers
+
+    def _situation(self, cluster: Steered, service: Service, view: View, now: float) -> Situation | None:
+        """None where we have no say: a standby cluster's leader takes no writes, and HAProxy may be older than we."""
+        state = view.proxies.get(service.proxy)
+        if state is None or service.serves_standby_leader:
+            return None
+        return Situation(
+            scope=cluster.scope,
+            kind=service.kind,
+            state=state,
+            members=cluster.watcher.facts(now),
+            stuck=tuple(it for it in view.lease.stuck if it.proxy == service.proxy),
+            leader_key=cluster.watcher.leader_key(now),
+            workers=view.workers,
+        )
+
+    def _set_pace(self, cluster: Steered, situation: Situation, now: float) -> None:
+        has_hint = now - self._hinted_at.get(cluster.scope, -HINT_S) < HINT_S
+        since = self._flux_since.setdefault(cluster.scope, now)
+        pace = choose_pace(judge_members(situation), has_hint=has_hint, bursting_s=now - since)
+        if "burst" not in pace.name and not has_hint:
+            del self._flux_since[cluster.scope]
+        cluster.watcher.set_pace(pace)
+
+    def _tell(self, proxy: str, plan: Plan, deeds: Sequence[Deed]) -> None:
+        done = [f"{deed.command} ({deed.reason})" for deed in deeds if not deed.refusal]
+        if done:
+            log.info("steered", service=proxy, did="; ".join(done))
+        refusal = next((f"{deed.command}: {deed.refusal}" for deed in deeds if deed.refusal), "")
+        if refusal != self._refused.get(proxy, ""):
+            if refusal:
+                log.error("HAProxy has refused a command", service=proxy, why=refusal)
+            else:
+                log.info("HAProxy takes commands again", service=proxy)
+            self._refused[proxy] = refusal
+        if plan.warnings != self._warned.get(proxy, ()):
+            for warning in plan.warnings:
+                log.warning(warning, service=proxy)
+            self._warned[proxy] = plan.warnings
+
+    def _tell_problem(self, problem: str) -> None:
+        if problem and not self._problem:
+            log.warning("HAProxy cannot be steered, its own checks go on", why=problem)
+        elif self._problem and not problem:
+            log.info("HAProxy is steered again")
+        self._problem = problem
+
+
+async def old_workers(master: MasterSocket) -> Workers:
+    """Workers that a reload has left behind, and how many sessions they have at which server."""
+    pids = tuple(worker.pid for worker in await master.workers() if worker.is_old)
+    sessions: list[tuple[int, str, str, int]] = []
+    for pid in pids:
+        for proxy in parse_stat(await master.command(f"@!{pid}", "show", "stat")):
+            sessions += [(pid, proxy.name, it.name, it.sessions) for it in proxy.servers if it.sessions]
+    return Workers(sessions=tuple(sorted(sessions)), pids=pids)

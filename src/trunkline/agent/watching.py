@@ -1,0 +1,219 @@
+"""The facts of one cluster: who was asked what and when, and what came of it.
+
+One task a member asks its REST API, one its PostgreSQL port, one the store, each at the pace that `plan.pace` chose;
+none waits for another, so that a source that hangs costs only itself. Nothing is decided here.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, replace
+from typing import NoReturn, Protocol
+
+from trunkline.adapters.patroni_rest import PatroniRest
+from trunkline.adapters.postgres_port import probe
+from trunkline.config.settings import ApiSettings
+from trunkline.errors import PatroniError, SilentError
+from trunkline.model.desired import Server
+from trunkline.model.facts import LeaderKey, MemberFacts, PortFact, RestFact
+from trunkline.plan.pace import AT_REST, Pace
+
+ANSWER_TIMEOUT_S = 1.0
+PORT_TIMEOUT_S = 1.0
+FRESH_ENOUGH_S = 0.2
+CHECK_MEMORY_S = 5.0
+
+
+class LeaderSource(Protocol):
+    """Who can tell the holder of the leader key."""
+
+    async def run(self, changed: Callable[[], None]) -> NoReturn:
+        """Keep knowing it."""
+
+    def leader_key(self, now: float) -> LeaderKey | None:
+        """As it is known at this moment of the monotonic clock; None where nobody could tell."""
+
+    async def ask(self) -> LeaderKey | None:
+        """A question right now, with a deadline of its own."""
+
+
+@dataclass(slots=True)
+class _Member:
+    """What is known of one member, in moments of the monotonic clock."""
+
+    server: Server
+    api_url: str
+    rest: RestFact | None = None
+    rest_at: float = 0.0
+    port: PortFact | None = None
+    port_at: float = 0.0
+    check_silent_at: float | None = None
+
+
+class Watcher:
+    """The facts of one cluster. `changed` is called when one of them has become another."""
+
+    def __init__(self, api: ApiSettings, changed: Callable[[], None], source: LeaderSource | None = None) -> None:
+        self.source = source
+        self.pace = AT_REST
+        self._api = api.model_copy(update={"timeout_s": min(ANSWER_TIMEOUT_S, api.timeout_s)})
+        self._changed = changed
+        self._members: dict[str, _Member] = {}
+        self._tasks: dict[str, list[asyncio.Task[NoReturn]]] = {}
+        self._quicker = asyncio.Event()
+        self._rest: PatroniRest | None = None
+
+    async def run(self) -> NoReturn:
+        """Ask for as long as the task lives."""
+        async with AsyncExitStack() as stack:
+            self._rest = await stack.enter_async_context(PatroniRest(self._api))
+            stack.push_async_callback(self._end_all)
+            for name in self._members:
+                self._begin(name)
+            if self.source is not None:
+                own = [asyncio.create_task(self.source.run(self._changed)), asyncio.create_task(self._ask_key())]
+                self._tasks["\0store"] = own
+            while True:
+                await asyncio.Event().wait()
+
+    def follow(self, members: Iterable[tuple[Server, str]]) -> None:
+        """Watch these from now on, each with the URL of its API; what is known of the others is forgotten."""
+        wanted = {server.member: (server, url) for server, url in members}
+        for name in self._members.keys() - wanted.keys():
+            self._forget(name)
+        for name, (server, url) in wanted.items():
+            known = self._members.get(name)
+            if known is not None and (known.server, known.api_url) == (server, url):
+                continue
+            self._forget(name)
+            self._members[name] = _Member(server=server, api_url=url)
+            if self._rest is not None:
+                self._begin(name)
+
+    def set_pace(self, pace: Pace) -> None:
+        """Ask at this pace from now on; a quicker one takes effect at once."""
+        is_quicker = pace.rest_s < self.pace.rest_s
+        self.pace = pace
+        if is_quicker:
+            self.hurry()
+
+    def hurry(self) -> None:
+        """Ask all members at once."""
+        self._quicker.set()
+        self._quicker = asyncio.Event()
+
+    def check_was_silent(self, server: str) -> None:
+        """HAProxy has told that a check of its own had no answer."""
+        for member in self._members.values():
+            if member.server.name == server:
+                member.check_silent_at = time.monotonic()
+
+    def facts(self, now: float) -> tuple[MemberFacts, ...]:
+        """Everything that is known, with its age at this moment of the monotonic clock."""
+        return tuple(_facts(name, member, now) for name, member in sorted(self._members.items()))
+
+    def leader_key(self, now: float) -> LeaderKey | None:
+        """The leader key, where anybody could tell."""
+        return self.source.leader_key(now) if self.source is not None else None
+
+    def _begin(self, name: str) -> None:
+        member = self._members[name]
+        self._tasks[name] = [
+            asyncio.create_task(self._ask_rest(member), name=f"ask {name}"),
+            asyncio.create_task(self._ask_port(member), name=f"probe {name}"),
+        ]
+
+    def _forget(self, name: str) -> None:
+        self._members.pop(name, None)
+        for task in self._tasks.pop(name, ()):
+            task.cancel()
+
+    async def _end_all(self) -> None:
+        tasks = [task for some in self._tasks.values() for task in some]
+        self._tasks.clear()
+        self._rest = None
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _ask_rest(self, member: _Member) -> NoReturn:
+        while True:
+            asked_at = time.monotonic()
+            before, member.rest = member.rest, await self._answer(member)
+            if member.rest is not None:
+                member.rest = replace(member.rest, took_s=time.monotonic() - asked_at)
+            member.rest_at = asked_at
+            if _gist(before) != _gist(member.rest):
+                self._changed()
+            await self._pause(asked_at, lambda: self.pace.rest_s)
+
+    async def _answer(self, member: _Member) -> RestFact | None:
+        """None for what is no fact about this member: an answer of another one, TLS that does not work."""
+        if self._rest is None:
+            return None
+        try:
+            answer = await self._rest.member(member.api_url, "/primary")
+        except SilentError as error:
+            return RestFact(answer=None, age_s=0.0, why=error.message)
+        except PatroniError:
+            return None
+        is_it = answer.name in ("", member.server.member)  # before Patroni 3.0 it does not say who it is
+        return RestFact(answer=answer, age_s=0.0) if is_it else None
+
+    async def _ask_port(self, member: _Member) -> NoReturn:
+        postgres = member.server.postgres
+        while True:
+            asked_at = time.monotonic()
+            if self.pace.port_s is not None:
+                verdict = await probe(postgres.address, postgres.port, timeout_s=PORT_TIMEOUT_S)
+                took_s = time.monotonic() - asked_at
+                before = member.port.verdict if member.port else None
+                member.port, member.port_at = PortFact(verdict=verdict, age_s=0.0, took_s=took_s), asked_at
+                if verdict is not before:
+                    self._changed()
+            await self._pause(asked_at, lambda: self.pace.port_s)
+
+    async def _ask_key(self) -> NoReturn:
+        while True:
+            asked_at = time.monotonic()
+            if self.pace.key_s is not None and self.source is not None:
+                before = self.source.leader_key(asked_at)
+                if before is None or before.age_s > FRESH_ENOUGH_S:
+                    now = await self.source.ask()
+                    if (before.holder if before else None) != (now.holder if now else None):
+                        self._changed()
+            await self._pause(asked_at, lambda: self.pace.key_s)
+
+    async def _pause(self, since: float, length_s: Callable[[], float | None]) -> None:
+        """Until it is time for the next question, or until somebody is in a hurry."""
+        while True:
+            quicker, wanted_s = self._quicker, length_s()
+            left_s = None if wanted_s is None else since + wanted_s - time.monotonic()
+            if left_s is not None and left_s <= 0:
+                await asyncio.sleep(0)
+                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    await quicker.wait()
+                if length_s() is not None:
+                    return
+
+
+def _facts(name: str, member: _Member, now: float) -> MemberFacts:
+    silent_at = member.check_silent_at
+    return MemberFacts(
+        name=name,
+        server=member.server.name,
+        rest=replace(member.rest, age_s=now - member.rest_at) if member.rest else None,
+        port=replace(member.port, age_s=now - member.port_at) if member.port else None,
+        check_silent_s=now - silent_at if silent_at is not None and now - silent_at < CHECK_MEMORY_S else None,
+    )
+
+
+def _gist(fact: RestFact | None) -> Sequence[object]:
+    """What of an answer may change a decision."""
+    if fact is None or fact.answer is None:
+        return (fact is None,)
+    answer = fact.answer
+    return answer.accepts_writes, answer.status_code, answer.role, answer.state, answer.timeline

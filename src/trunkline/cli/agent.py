@@ -1,0 +1,37 @@
+"""`trunkline agent`: steers a HAProxy that somebody else runs. Owns options and words only."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from trunkline.agent.attached import attach
+from trunkline.agent.logs import configure_logging
+from trunkline.agent.run import prepare
+from trunkline.cli.options import ConfigOption, PatroniConfigOption, PatroniOption, ScopeOption, settings_from
+from trunkline.cli.run import DirectoryOption
+from trunkline.operate.places import find_directory, find_haproxy
+
+
+def agent(
+    config: ConfigOption = None,
+    patroni: PatroniOption = None,
+    scope: ScopeOption = None,
+    patroni_config: PatroniConfigOption = None,
+    directory: DirectoryOption = None,
+    is_child: Annotated[
+        bool, typer.Option("--child", hidden=True, help="End with whoever holds the other end of stdin.")
+    ] = False,
+) -> None:
+    """Steer HAProxy: faster than its checks, with a second opinion before anybody is cut off.
+
+    `trunkline run` starts one by itself; alone it attaches to the HAProxy that the service manager runs. It asks each
+    member's REST API, PostgreSQL's port and the cluster's store, tells HAProxy at once what changes, and ends sessions
+    to a server that must not have them. Whatever it sets that would stay is leased: HAProxy undoes it within 2 s when
+    the agent is no longer there, and goes on with its own checks.
+    """
+    settings = settings_from(config, patroni, scope, patroni_config, directory=directory)
+    configure_logging()
+    home = find_directory(settings).absolute()
+    prepare(home)
+    asyncio.run(attach(settings, home, find_haproxy(settings), is_child=is_child))
