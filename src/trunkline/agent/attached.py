@@ -6,12 +6,14 @@ itself. Two agents never steer one HAProxy: the second one waits for the first t
 
 import asyncio
 import signal
+import socket
 import sys
 from functools import partial
 from pathlib import Path
 
 import structlog
 
+from trunkline.adapters.check_log import listen
 from trunkline.adapters.files import lock, read_text
 from trunkline.adapters.runtime_socket import MasterSocket, RuntimeSocket
 from trunkline.adapters.systemd import notify
@@ -31,25 +33,40 @@ WAIT_S = 0.5
 log = structlog.get_logger()
 
 
-async def attach(settings: Settings, directory: Path, paths: Paths, *, is_child: bool) -> None:
-    """Steer the HAProxy of these paths until SIGTERM. Raises TrunklineError where `directory` cannot be used."""
+async def attach(
+    settings: Settings, directory: Path, paths: Paths, *, is_child: bool, checks_fd: int | None = None
+) -> None:
+    """Steer the HAProxy of these paths until SIGTERM. Raises TrunklineError where `directory` cannot be used.
+
+    `checks_fd`: a socket that HAProxy tells of failed checks (`trunkline.adapters.check_log`).
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
-    if is_child:
-        await _end_with_parent(stop)
+    ending = asyncio.create_task(_end_with_parent(stop), name="end with the parent") if is_child else None
+    checks = socket.socket(fileno=checks_fd) if checks_fd is not None else None
     while not stop.is_set():
         with lock(directory / LOCK) as is_alone:
             if is_alone:
-                await _steer(settings, directory, paths, stop, is_child=is_child)
-                return
+                await _steer(settings, directory, paths, stop, checks, is_child=is_child)
+                break
         log.info("another agent steers this HAProxy", pid=(read_text(directory / LOCK) or "").strip())
         await _wait(stop)
+    if ending is not None:
+        ending.cancel()
 
 
-async def _steer(settings: Settings, directory: Path, paths: Paths, stop: asyncio.Event, *, is_child: bool) -> None:
+async def _steer(
+    settings: Settings,
+    directory: Path,
+    paths: Paths,
+    stop: asyncio.Event,
+    checks: socket.socket | None,
+    *,
+    is_child: bool,
+) -> None:
     master = MasterSocket(paths.master_socket) if paths.master_socket else None
     steering = Steering(RuntimeSocket(paths.admin_socket), master)
     guide = Guide(steering, settings, paths, source_for)
@@ -63,6 +80,8 @@ async def _steer(settings: Settings, directory: Path, paths: Paths, stop: asynci
             knowns = partial(_followed, followings)
         tasks.start("guide", partial(guide.run, knowns, tasks))
         tasks.start("steer", steering.run)
+        if checks is not None:
+            tasks.start("hear of failed checks", partial(listen, checks, steering.hear))
         notify("READY=1\nSTATUS=steering HAProxy")
         await tasks.until(stop)
         notify("STOPPING=1")
@@ -90,13 +109,11 @@ async def _end_with_parent(stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
 
-    async def wait_for_end() -> None:
+    try:
         while await reader.read(1024):
             pass
+    finally:
         stop.set()
-
-    task = asyncio.create_task(wait_for_end(), name="end with the parent")
-    task.add_done_callback(lambda _: stop.set())
 
 
 async def _wait(stop: asyncio.Event) -> None:

@@ -5,6 +5,7 @@ closes however we end.
 """
 
 import asyncio
+import socket
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,10 +21,11 @@ log = structlog.get_logger()
 
 
 class Offspring:
-    """`command`: the whole command line of the agent."""
+    """`command`: the whole command line of the agent; `checks`: what HAProxy tells of failed checks."""
 
-    def __init__(self, command: Sequence[str]) -> None:
-        self._command = tuple(command)
+    def __init__(self, command: Sequence[str], checks: socket.socket) -> None:
+        self._command = (*command, "--checks-fd", str(checks.fileno()))
+        self._checks = checks
         self._process: asyncio.subprocess.Process | None = None
         self._is_renewed = False
 
@@ -35,7 +37,10 @@ class Offspring:
             while True:
                 began = time.monotonic()
                 self._process = await asyncio.create_subprocess_exec(
-                    *self._command, stdin=asyncio.subprocess.PIPE, start_new_session=True
+                    *self._command,
+                    stdin=asyncio.subprocess.PIPE,
+                    pass_fds=(self._checks.fileno(),),
+                    start_new_session=True,
                 )
                 log.info("the agent is started", pid=self._process.pid)
                 status = await self._process.wait()

@@ -17,6 +17,7 @@ from typing import NoReturn
 
 import structlog
 
+from trunkline.adapters import check_log
 from trunkline.adapters.files import lock, read_text
 from trunkline.adapters.haproxy_binary import HAProxyBinary, find_haproxy
 from trunkline.adapters.haproxy_process import HAProxyProcess, take_over
@@ -31,6 +32,7 @@ from trunkline.agent.tasks import Tasks
 from trunkline.config.settings import Settings
 from trunkline.errors import HAProxyError, TrunklineError
 from trunkline.model.desired import HostFacts, Paths
+from trunkline.plan.balancer import check_log_name
 from trunkline.plan.paths import run_paths
 
 LOCK = "lock"
@@ -85,7 +87,9 @@ async def run(
         place = _place(settings, directory)
         require_free(wanted_endpoints(settings), ours=family(place.paths).pids)
         supervisor = Supervisor(Keeper(place, await _taken_over(place)), settings)
-        offspring = Offspring(agent_command) if settings.agent.enabled else None
+        offspring = None
+        if settings.agent.enabled:
+            offspring = Offspring(agent_command, check_log.bind(check_log_name(place.paths)))
         try:
             await _supervise(supervisor, signals, load_settings, offspring)
         finally:

@@ -26,6 +26,7 @@ from trunkline.model.receipt import Deed
 from trunkline.plan.pace import choose_pace
 from trunkline.plan.posture import FENCE_BEFORE_S
 from trunkline.plan.steering import judge_members, steer
+from trunkline.wire.check_log import CheckReport
 from trunkline.wire.runtime import parse_stat
 
 CYCLE_S = 0.5
@@ -82,13 +83,13 @@ class Steering:
         """There is news."""
         self.woken.set()
 
-    def hint(self, proxy: str, server: str, *, is_silent: bool) -> None:
-        """HAProxy has told that a check of its own failed, or that a server changed."""
+    def hear(self, report: CheckReport) -> None:
+        """HAProxy has told how a check of its own went."""
         now = time.monotonic()
         for cluster in self.steered:
-            if any(service.proxy == proxy for service in cluster.services):
-                if is_silent:
-                    cluster.watcher.check_was_silent(server)
+            if any(service.proxy == report.proxy for service in cluster.services):
+                if report.is_silent:
+                    cluster.watcher.check_was_silent(report.server)
                 self._hinted_at[cluster.scope] = now
                 cluster.watcher.hurry()
                 self.wake()

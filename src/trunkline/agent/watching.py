@@ -13,6 +13,7 @@ from typing import NoReturn, Protocol
 
 from trunkline.adapters.patroni_rest import PatroniRest
 from trunkline.adapters.postgres_port import probe
+from trunkline.agent.other_members import OtherMembers
 from trunkline.config.settings import ApiSettings
 from trunkline.errors import PatroniError, SilentError
 from trunkline.model.desired import Server
@@ -55,7 +56,8 @@ class Watcher:
     """The facts of one cluster. `changed` is called when one of them has become another."""
 
     def __init__(self, api: ApiSettings, changed: Callable[[], None], source: LeaderSource | None = None) -> None:
-        self.source = source
+        self._others = OtherMembers(api)
+        self.source: LeaderSource = source or self._others
         self.pace = AT_REST
         self._api = api.model_copy(update={"timeout_s": min(ANSWER_TIMEOUT_S, api.timeout_s)})
         self._changed = changed
@@ -71,9 +73,8 @@ class Watcher:
             stack.push_async_callback(self._end_all)
             for name in self._members:
                 self._begin(name)
-            if self.source is not None:
-                own = [asyncio.create_task(self.source.run(self._changed)), asyncio.create_task(self._ask_key())]
-                self._tasks["\0store"] = own
+            own = [asyncio.create_task(self.source.run(self._changed)), asyncio.create_task(self._ask_key())]
+            self._tasks["\0store"] = own
             while True:
                 await asyncio.Event().wait()
 
@@ -90,6 +91,7 @@ class Watcher:
             self._members[name] = _Member(server=server, api_url=url)
             if self._rest is not None:
                 self._begin(name)
+        self._others.urls = tuple(url for _, url in wanted.values())
 
     def set_pace(self, pace: Pace) -> None:
         """Ask at this pace from now on; a quicker one takes effect at once."""
@@ -115,7 +117,7 @@ class Watcher:
 
     def leader_key(self, now: float) -> LeaderKey | None:
         """The leader key, where anybody could tell."""
-        return self.source.leader_key(now) if self.source is not None else None
+        return self.source.leader_key(now)
 
     def _begin(self, name: str) -> None:
         member = self._members[name]
@@ -177,7 +179,7 @@ class Watcher:
     async def _ask_key(self) -> NoReturn:
         while True:
             asked_at = time.monotonic()
-            if self.pace.key_s is not None and self.source is not None:
+            if self.pace.key_s is not None:
                 before = self.source.leader_key(asked_at)
                 if before is None or before.age_s > FRESH_ENOUGH_S:
                     now = await self.source.ask()

@@ -22,6 +22,9 @@ def agent(
     is_child: Annotated[
         bool, typer.Option("--child", hidden=True, help="End with whoever holds the other end of stdin.")
     ] = False,
+    checks_fd: Annotated[
+        int | None, typer.Option("--checks-fd", hidden=True, help="A socket that HAProxy tells of failed checks.")
+    ] = None,
 ) -> None:
     """Steer HAProxy: faster than its checks, with a second opinion before anybody is cut off.
 
@@ -34,4 +37,4 @@ def agent(
     configure_logging()
     home = find_directory(settings).absolute()
     prepare(home)
-    asyncio.run(attach(settings, home, find_haproxy(settings), is_child=is_child))
+    asyncio.run(attach(settings, home, find_haproxy(settings), is_child=is_child, checks_fd=checks_fd))

@@ -157,7 +157,8 @@ class Process:
 class Balancer:
     """One HAProxy: services sorted by scope, then in the order of ServiceKind.
 
-    `needs_bell`: this version's Lua cannot wait by the clock (docs/adr/0007).
+    `needs_bell`: this version's Lua cannot wait by the clock (docs/adr/0007). `check_log`: the name of the abstract
+    socket that is told of each failed check, None where nobody listens.
     """
 
     paths: Paths
@@ -166,6 +167,7 @@ class Balancer:
     services: tuple[Service, ...]
     stats: Stats | None
     needs_bell: bool
+    check_log: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ Owns every number that ends up in the configuration and the reason for it; `trun
 """
 
 from base64 import b64encode
+from hashlib import sha256
 from ipaddress import ip_address
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -98,7 +99,13 @@ def desired_balancer(
         services=services,
         stats=_stats(settings),
         needs_bell=host.haproxy_version < RELIABLE_CLOCK,
+        check_log=check_log_name(paths) if settings.agent.enabled and paths.master_socket else None,
     )
+
+
+def check_log_name(paths: Paths) -> str:
+    """The abstract socket that HAProxy tells of failed checks: one for each HAProxy of a host."""
+    return f"trunkline-checks-{sha256(paths.admin_socket.encode()).hexdigest()[:12]}"
 
 
 def choose_maxconn(wanted: int | str, host: HostFacts, servers: int) -> tuple[int, str]:

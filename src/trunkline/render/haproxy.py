@@ -55,6 +55,7 @@ def configuration_text(balancer: Balancer) -> str:
         services=balancer.services,
         stats=balancer.stats,
         bell_socket=bell_socket(balancer),
+        check_log=balancer.check_log,
     )
 
 
