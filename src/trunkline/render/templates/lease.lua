@@ -7,123 +7,203 @@
 --   trunkline unstick P/S WHAT      undo it and forget it
 --   trunkline stuck                 the same answer as to `lease`, and nothing is renewed
 --
--- A server that is in drain or maint without a note was set by hand: it is left alone, and so is what somebody has
--- changed since it was noted. A worker that starts knows of no notes, and its servers are as the configuration says.
+-- The answer to the second and third is "done". To the others it is lines, each a word and what belongs to it:
+--
+--   pid 4711                        of this worker
+--   stopping 0|1                    whether a reload has left it behind
+--   stuck PROXY SERVER WHAT         noted
+--   held PROXY COUNT MS             clients that wait, and how long the first of them has
+--
+-- Whatever is not done is one line, "refused: " and why. An empty line ends every answer.
+--
+-- A server that is in drain or maint without a note, or whose checks are suspended without one, was set by hand: it is
+-- left alone, and so is what somebody has changed since it was noted. What cannot be seen is a hand that sets again what
+-- is set already. A worker that starts knows of no notes, and its servers are as the configuration says. On HAProxy 2.6
+-- Lua does not see servers that were added without a reload: nothing can be leased of them there.
 
 local MOST_MS = 5000
 local LOOK_MS = 100
-local notes = {}               -- "proxy/server what" -> { proxy, server, what }
+local ASLEEP_MS = 1000
+local USAGE = "PROXY/SERVER checks|drain|maint"
+
+local notes = {}               -- "proxy/server what" -> { target, proxy, server, what, is_done }
 local ends_at = 0              -- of the lease, in ms of core.now()
+local looked_at = now_ms()     -- when the task below has last looked after the notes
 
 -- HAProxy 2.6 answers with a number, and 0 is true in Lua.
-local function is_draining(server)
-  local answer = server:is_draining()
+local function is_true(answer)
   return answer == true or answer == 1
 end
 
-local function find(target)
-  local proxy, name = target:match("^([^/]+)/([^/]+)$")
-  local backend = proxy and core.backends[proxy]
-  return backend and backend.servers[name], proxy, name
+local function find(proxy, name)
+  local backend = core.backends[proxy]
+  return backend and backend.servers[name]
 end
 
-local function is_in(server, word)
-  return server:get_stats().status:match("^" .. word) ~= nil
+local function is_in_maint(server)
+  return server:get_stats().status:match("^MAINT") ~= nil
 end
 
--- What each kind of note does, how it is undone, and whether it is still as we have set it.
+-- Health checks that do not run have no result to show. In maintenance they rest anyway.
+local function has_checks(server)
+  return last_check(server:get_stats()) ~= ""
+end
+
+-- What each kind of note does and how it is undone; `is_set`: whether that is how the server is, by whomever.
 local KINDS = {
   checks = {
-    set = function(server) server:check_disable() end,
+    set = function(server)
+      server:check_disable()
+      -- A check that is under way still counts, and may have been the last one that was missing.
+      local status = server:get_stats().status
+      if status == "no check" or status == "DRAIN" then server:check_force_up() end
+    end,
     undo = function(server) server:check_enable() end,
-    is_ours = function() return true end,
+    is_set = function(server) return is_in_maint(server) or not has_checks(server) end,
   },
   drain = {
     set = function(server) server:set_drain() end,
     undo = function(server) server:set_ready() end,
-    is_ours = function(server) return is_draining(server) and not is_in(server, "MAINT") end,
+    is_set = function(server) return is_true(server:is_draining()) and not is_in_maint(server) end,
   },
   maint = {
     set = function(server) server:set_maint() end,
     undo = function(server)
+      -- A server that leaves maintenance counts as up. It leaves into a drain, and from there when it is down, so that
+      -- nobody is sent to it before it was asked.
+      server:set_drain()
+      server:check_force_down()
       server:set_ready()
-      server:check_force_down()   -- nobody is sent to a server that was not asked yet
     end,
-    is_ours = function(server) return is_in(server, "MAINT") end,
+    is_set = is_in_maint,
   },
 }
 
-local function undo(key)
-  local note = notes[key]
-  notes[key] = nil
-  local backend = core.backends[note.proxy]
-  local server = backend and backend.servers[note.server]
-  if server and KINDS[note.what].is_ours(server) then KINDS[note.what].undo(server) end
+local function key_of(target, what)
+  return target .. " " .. what
 end
 
-local function undo_all()
-  for key in pairs(notes) do undo(key) end
+local function forget(note)
+  notes[key_of(note.target, note.what)] = nil
 end
 
--- Whoever set it is gone: it is undone.
+local function is_set(note)
+  local server = find(note.proxy, note.server)
+  return server ~= nil and KINDS[note.what].is_set(server)
+end
+
+-- What somebody has changed meanwhile is theirs now.
+local function review(note)
+  if note.is_done and not is_set(note) then forget(note) end
+end
+
+-- In a worker that a reload has left behind nothing is undone: no check would look after its servers any more.
+local function undo(note)
+  if is_set(note) and tonumber(core.get_info().Stopping) ~= 1 then
+    KINDS[note.what].undo(find(note.proxy, note.server))
+  end
+  forget(note)
+end
+
+-- One that fails shall not keep the others, and is tried again.
+local function with_each_note(act)
+  local list = {}
+  for _, note in pairs(notes) do list[#list + 1] = note end
+  for _, note in ipairs(list) do pcall(act, note) end
+end
+
 core.register_task(function()
   while true do
     core.msleep(LOOK_MS)
-    if next(notes) and now_ms() >= ends_at then undo_all() end
+    looked_at = now_ms()
+    pcall(with_each_note, looked_at >= ends_at and undo or review)
   end
 end)
 
-local function report(applet)
-  local info = core.get_info()
-  applet:send("pid " .. info.Pid .. "\nstopping " .. (tonumber(info.Stopping) == 1 and 1 or 0) .. "\n")
-  for _, note in pairs(notes) do
-    applet:send("stuck " .. note.proxy .. " " .. note.server .. " " .. note.what .. "\n")
-  end
-  for proxy, lot in pairs(parked) do
-    local now, longest_ms = now_ms(), 0
-    sweep(lot, now)
-    for ticket in pairs(lot.seen) do longest_ms = math.max(longest_ms, now - (lot.since[ticket] or now)) end
-    applet:send("held " .. proxy .. " " .. lot.count .. " " .. math.floor(longest_ms) .. "\n")
-  end
-  applet:send("\n")
+local function answer(applet, lines)
+  table.sort(lines)
+  lines[#lines + 1] = "\n"
+  applet:send(table.concat(lines, "\n"))
 end
 
-local function refuse(applet, why)
+local function deny(applet, why)
   applet:send("refused: " .. why .. "\n\n")
 end
 
-core.register_cli({ "trunkline", "lease" }, "trunkline lease MS    renew the lease of what sticks", function(applet, _, _, text)
-  local ms = tonumber(text)
-  if not ms or ms < 0 or ms > MOST_MS then return refuse(applet, "a lease has from 0 to " .. MOST_MS .. " ms") end
-  ends_at = now_ms() + ms
-  if ms == 0 then undo_all() end
-  report(applet)
-end)
-
-core.register_cli({ "trunkline", "stuck" }, "trunkline stuck    what is leased", report)
-
-core.register_cli({ "trunkline", "stick" }, "trunkline stick PROXY/SERVER checks|drain|maint", function(applet, _, _, target, what)
-  local server, proxy, name = find(target or "")
-  local kind = KINDS[what or ""]
-  if not server then return refuse(applet, "there is no server " .. tostring(target)) end
-  if not kind then return refuse(applet, "it is checks, drain or maint, and not " .. tostring(what)) end
-  if now_ms() >= ends_at then return refuse(applet, "there is no lease") end
-  local key = target .. " " .. what
-  if not notes[key] then
-    for _, word in pairs({ "drain", "maint" }) do
-      if KINDS[word].is_ours(server) and not notes[target .. " " .. word] then
-        return refuse(applet, target .. " was set to " .. word .. " by hand")
-      end
-    end
-    kind.set(server)
-    notes[key] = { proxy = proxy, server = name, what = what }
+local function report(applet)
+  local info, now, lines = core.get_info(), now_ms(), {}
+  with_each_note(review)
+  for _, note in pairs(notes) do
+    lines[#lines + 1] = "stuck " .. note.proxy .. " " .. note.server .. " " .. note.what
   end
-  applet:send("\n")
-end)
+  for proxy, lot in pairs(parked) do
+    sweep(lot, now)
+    local since = first_since(lot)
+    if since then lines[#lines + 1] = "held " .. proxy .. " " .. lot.count .. " " .. math.floor(now - since) end
+  end
+  lines[#lines + 1] = "pid " .. info.Pid
+  lines[#lines + 1] = "stopping " .. (tonumber(info.Stopping) == 1 and 1 or 0)
+  answer(applet, lines)
+end
 
-core.register_cli({ "trunkline", "unstick" }, "trunkline unstick PROXY/SERVER checks|drain|maint", function(applet, _, _, target, what)
-  local key = tostring(target) .. " " .. tostring(what)
-  if not notes[key] then return refuse(applet, key .. " is not leased") end
-  undo(key)
-  applet:send("\n")
-end)
+local function renew(applet, _, _, text, more)
+  local ms = text and text:match("^%d%d?%d?%d?$") and tonumber(text)
+  if more or not ms or ms > MOST_MS then
+    return deny(applet, "it is `trunkline lease MS`, from 0 to " .. MOST_MS .. " ms")
+  end
+  ends_at = now_ms() + ms
+  if ms == 0 then with_each_note(undo) end
+  report(applet)
+end
+
+-- Why this may not be set, nil where it may.
+local function objection(server, target, what)
+  local stats = server:get_stats()
+  if tonumber(stats.bck) == 1 then return target .. " is no member" end
+  for _, other in ipairs({ "drain", "maint" }) do
+    if KINDS[other].is_set(server) and not notes[key_of(target, other)] then
+      return target .. " was set to " .. other .. " by hand"
+    end
+  end
+  if what == "checks" and not is_in_maint(server) and not has_checks(server) then
+    return "the checks of " .. target .. " were suspended by hand, or it has none"
+  end
+end
+
+local function stick(applet, _, _, target, what, more)
+  local proxy, name = (target or ""):match("^([^/]+)/([^/]+)$")
+  if more or not proxy or not KINDS[what or ""] then return deny(applet, "it is `trunkline stick " .. USAGE .. "`") end
+  local server = find(proxy, name)
+  if not server then return deny(applet, "there is no server " .. target) end
+  if now_ms() >= ends_at then return deny(applet, "there is no lease") end
+  if now_ms() - looked_at > ASLEEP_MS then return deny(applet, "nobody would undo it") end
+  with_each_note(review)
+  if not notes[key_of(target, what)] then
+    local why = objection(server, target, what)
+    if why then return deny(applet, why) end
+    local maint = notes[key_of(target, "maint")]
+    if what == "drain" and maint then undo(maint) end
+    local note = { target = target, proxy = proxy, server = name, what = what, is_done = false }
+    notes[key_of(target, what)] = note   -- first: whoever asks may be gone at any moment
+    KINDS[what].set(server)
+    note.is_done = true
+    if what == "maint" then notes[key_of(target, "drain")] = nil end
+  end
+  applet:send("done\n\n")
+end
+
+local function unstick(applet, _, _, target, what, more)
+  if more or not target or not KINDS[what or ""] then
+    return deny(applet, "it is `trunkline unstick " .. USAGE .. "`")
+  end
+  with_each_note(review)
+  local note = notes[key_of(target, what)]
+  if not note then return deny(applet, target .. " has no lease of " .. what) end
+  undo(note)
+  applet:send("done\n\n")
+end
+
+core.register_cli({ "trunkline", "lease" }, "trunkline lease MS    renew the lease of what sticks", renew)
+core.register_cli({ "trunkline", "stuck" }, "trunkline stuck    what is leased, and who waits", report)
+core.register_cli({ "trunkline", "stick" }, "trunkline stick " .. USAGE, stick)
+core.register_cli({ "trunkline", "unstick" }, "trunkline unstick " .. USAGE, unstick)

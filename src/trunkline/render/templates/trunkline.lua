@@ -22,10 +22,10 @@ local SILENT = { L4CON = true, L4TOUT = true, L6TOUT = true, L7TOUT = true, SOCK
 local CANNOT_CONNECT_NOW = "57P03"
 local SSL_REQUEST, GSSENC_REQUEST = 80877103, 80877104
 
-local parked = {}              -- proxy -> { count = n, since = { [ticket] = ms }, seen = { [ticket] = ms of its last sign } }
+local parked = {}              -- proxy -> { count, first, last, since, seen, swept }: see parked_at
 local looks = {}               -- proxy -> { at = ms, active = servers that take new sessions, nil for in doubt }
 local stopping = { at = 0, yes = false }
-local tickets, bells = 0, 0
+local bells = 0
 
 local function now_ms()
   local now = core.now()
@@ -86,26 +86,46 @@ local function is_left_behind()
   return stopping.yes
 end
 
+-- Who is parked in front of PROXY, by ticket: `since` when, `seen` when there was a last sign of life. Tickets count up,
+-- and `first` is not above any that is valid. HAProxy may let others go on in the middle of any loop: none here goes
+-- through a table with pairs while others fill it.
 local function parked_at(proxy)
   local lot = parked[proxy]
   if not lot then
-    lot = { count = 0, since = {}, seen = {}, swept = 0 }
+    lot = { count = 0, first = 1, last = 0, since = {}, seen = {}, swept = 0 }
     parked[proxy] = lot
   end
   return lot
 end
 
+local function sign_of_life(lot, ticket, since, now)
+  if not lot.seen[ticket] then
+    lot.count, lot.first = lot.count + 1, math.min(lot.first, ticket)
+  end
+  lot.since[ticket], lot.seen[ticket] = since, now
+end
+
+local function leave(lot, ticket)
+  if lot.seen[ticket] then
+    lot.count, lot.since[ticket], lot.seen[ticket] = lot.count - 1, nil, nil
+  end
+end
+
+-- Since when the one waits who waits longest, nil where nobody does.
+local function first_since(lot)
+  while lot.first <= lot.last and not lot.seen[lot.first] do lot.first = lot.first + 1 end
+  return lot.since[lot.first]
+end
+
 -- Sessions that are shut down from outside never say goodbye: whoever gave no sign of life for long is gone.
 local function sweep(lot, now)
   if now - lot.swept < SWEEP_MS then return end
-  lot.swept, lot.count = now, 0
-  for ticket, seen in pairs(lot.seen) do
-    if now - seen > SWEEP_MS then
-      lot.seen[ticket], lot.since[ticket] = nil, nil
-    else
-      lot.count = lot.count + 1
-    end
+  lot.swept = now
+  for ticket = lot.first, lot.last do
+    local seen = lot.seen[ticket]
+    if seen and now - seen > SWEEP_MS then leave(lot, ticket) end
   end
+  first_since(lot)
 end
 
 -- The more are waiting, the less often each looks: release takes at most POLL_MAX_MS, the work stays bounded.
@@ -177,9 +197,9 @@ local function park(txn, hold)
   local lot = parked_at(hold.proxy)
   sweep(lot, now_ms())
   if lot.count >= hold.max_held then return "full" end
-  tickets = tickets + 1
-  local ticket, since, verdict, bell = tickets, now_ms(), "wait", nil
-  lot.count, lot.seen[ticket], lot.since[ticket] = lot.count + 1, since, since
+  lot.last = lot.last + 1
+  local ticket, since, verdict, bell = lot.last, now_ms(), "wait", nil
+  sign_of_life(lot, ticket, since, since)
   while verdict == "wait" do
     if hold.bell then
       bell = wait_for_bell(bell, hold.bell)
@@ -187,12 +207,12 @@ local function park(txn, hold)
       core.msleep(poll_ms(lot.count))
     end
     local now = now_ms()
-    lot.seen[ticket] = now
+    sign_of_life(lot, ticket, since, now)
     sweep(lot, now)
     verdict = txn.req:may_recv() and decide(hold, now - since) or "gone"
   end
   if bell then bell:close() end
-  lot.count, lot.seen[ticket], lot.since[ticket] = lot.count - 1, nil, nil
+  leave(lot, ticket)
   txn:set_var("txn.held_ms", math.floor(now_ms() - since))
   return verdict
 end
