@@ -92,7 +92,7 @@ async def test_etcd_stopped_for_less_than_the_ttl(steered: Balancer) -> None:
     async with nobody_is_cut_off(steered):
         send([etcd], signal.SIGSTOP)
         try:
-            await asyncio.sleep(SILENCE_S / 2)
+            await asyncio.sleep(SILENCE_S)
         finally:
             send([etcd], signal.SIGCONT)
         await asyncio.sleep(2)

@@ -16,6 +16,7 @@ import structlog
 from trunkline.agent.keeper import STEADY_S, backoff_s
 
 STOP_TIMEOUT_S = 3.0
+LONGEST_PAUSE_S = 4.0
 
 log = structlog.get_logger()
 
@@ -48,7 +49,7 @@ class Offspring:
                     self._is_renewed, deaths = False, 0
                     continue
                 deaths = 0 if time.monotonic() - began > STEADY_S else deaths + 1
-                pause_s = backoff_s(deaths)
+                pause_s = min(backoff_s(deaths), LONGEST_PAUSE_S)
                 how = f"ended with status {status}" if status >= 0 else f"was ended by signal {-status}"
                 log.error(f"the agent {how}, it is started again", pid=self._process.pid, after=f"{pause_s:g} s")
                 await asyncio.sleep(pause_s)
