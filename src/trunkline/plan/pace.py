@@ -21,7 +21,7 @@ class Pace:
 
 AT_REST = Pace(name="rest", rest_s=1.0, port_s=None, key_s=None)
 WATCHFUL = Pace(name="watchful", rest_s=0.25, port_s=0.5, key_s=0.25)
-BURST = Pace(name="burst", rest_s=0.015, port_s=0.1, key_s=0.05)
+BURST = Pace(name="burst", rest_s=0.01, port_s=0.1, key_s=0.05)
 LONG_BURST = Pace(name="long burst", rest_s=0.03, port_s=0.25, key_s=0.1)
 
 
