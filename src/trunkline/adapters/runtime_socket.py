@@ -50,12 +50,12 @@ class RuntimeSocket:
     async def command(self, *tokens: str) -> str:
         """Run one command, given word by word; what HAProxy refuses is a RuntimeSocketError in its own words."""
         reply = parse_reply(await self._run(command_line(*tokens)))
-        if tokens[0] == "trunkline":
+        if tokens[:2] in (("trunkline", "stick"), ("trunkline", "unstick")):
             require_done(reply)
         return reply
 
     async def renew(self, milliseconds: int) -> Lease:
-        """Renew the lease of what sticks; 0 ends it, and undoes what is leased."""
+        """Renew the lease of what sticks, for 5000 ms at most; 0 ends it, and undoes what is leased."""
         return parse_lease(await self.command("trunkline", "lease", str(milliseconds)))
 
     async def lease(self) -> Lease:

@@ -1,7 +1,8 @@
 """An admin socket without a HAProxy: answers in the bytes of 2.8, from values that a test sets.
 
-Owns the text of `show info`, `show stat`, `show sess`, `trunkline held` and of refusals; it moves no bytes and
-changes no server. Source: HAProxy's management guide, section 9, and what 2.8.25 really says.
+Owns the text of `show info`, `show stat`, `show sess`, `trunkline held` and of refusals; it moves no bytes. What can
+be set on its servers is `trunkline.testing.fake_lease`. Source: HAProxy's management guide, section 9, and what 2.8.25
+really says.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from trunkline.model.proxy import ProxyState, ProxyView, ServerState, Session
+from trunkline.testing.fake_lease import FakeLease
 from trunkline.wire.runtime import MONTHS
 
 COLUMNS = (
@@ -28,14 +30,15 @@ UNKNOWN_COMMAND = "[6]: Unknown command: '{}', but maybe one of the following on
 class FakeHAProxy:
     """`async with FakeHAProxy(path, view) as haproxy` answers on the socket at `path`.
 
-    `view` and `sessions` may be replaced at any time. `replies`: raw answers that go first, by command.
-    `commands`: what was asked. `knows_held`: whether its configuration has our Lua.
+    `view` and `sessions` may be replaced at any time: a new view is the next result of the checks. `replies`: raw
+    answers that go first, by command. `commands`: what was asked. `knows_held`: whether its configuration has our Lua.
     """
 
     def __init__(
         self, path: Path | str, view: ProxyView, *, sessions: tuple[Session, ...] = (), knows_held: bool = True
     ) -> None:
         self.path = str(path)
+        self._lease = FakeLease()
         self.view, self.sessions, self.knows_held = view, sessions, knows_held
         self.replies: dict[str, str] = {}
         self.commands: list[str] = []
@@ -46,6 +49,21 @@ class FakeHAProxy:
 
     def __repr__(self) -> str:
         return f"FakeHAProxy({self.path!r})"
+
+    @property
+    def view(self) -> ProxyView:
+        """What its checks find, and who waits; `seen` is what it shows."""
+        return self._view
+
+    @view.setter
+    def view(self, view: ProxyView) -> None:
+        self._view = view
+        self._lease.check_anew()
+
+    @property
+    def seen(self) -> ProxyView:
+        """The view with what is set on its servers."""
+        return self._lease.as_seen(self._view)
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_unix_server(self._serve, self.path)
@@ -79,13 +97,18 @@ class FakeHAProxy:
         self.commands.append(command)
         if command in self.replies:
             return self.replies[command]
-        match command.split():
+        words = command.split()
+        if self.knows_held or words[:1] != ["trunkline"]:
+            answer = self._lease.answer(words, self.view)
+            if answer is not None:
+                return answer
+        match words:
             case ["set", "severity-output", "number"]:
                 return ""
             case ["show", "info"]:
                 return info_text(self.view)
             case ["show", "stat"]:
-                return stat_text(self.view)
+                return stat_text(self.seen)
             case ["show", "sess"]:
                 return sessions_text(self.sessions)
             case ["show", "sess", name]:

@@ -1,62 +1,81 @@
-"""What our Lua inside HAProxy says of leases, as values. The commands are in `render/templates/lease.lua`."""
+"""What our Lua inside HAProxy says of leases, as values. The commands are in `render/templates/lease.lua`.
 
-import re
+An answer that is cut short or is none of ours is a `RuntimeSocketError`, never another exception.
+"""
 
 from trunkline.errors import RuntimeSocketError
 from trunkline.model.facts import Lease, Sticky, Stuck
 
-LINE = re.compile(r"(pid|stopping|held|stuck|closed|refused:) ?(.*)")
+DONE = "done"
+REFUSED = "refused:"
+MOST_DIGITS = 12
 
 
 def parse_lease(text: str) -> Lease:
-    """The answer to `trunkline lease` and `trunkline stuck`; a refusal is raised, and so is what cannot be read."""
+    """The answer to `trunkline lease` and `trunkline stuck`; a refusal is raised."""
+    _raise_refusal(text)
     pids: list[int] = []
-    lists: dict[str, list[tuple[str, ...]]] = {"held": [], "stuck": [], "closed": [], "stopping": []}
-    for line in filter(None, map(str.strip, text.splitlines())):
-        found = LINE.fullmatch(line)
-        if found is None:
-            raise _unusable()
-        kind, words = found[1], tuple(found[2].split())
-        if kind == "refused:":
-            raise RuntimeSocketError(f"HAProxy refused: {found[2]}")
-        if kind == "pid":
-            pids.append(_number(*words))
-        elif words:
-            lists[kind].append(words)
-    if len(pids) != 1:
+    stopping: list[bool] = []
+    stuck: list[Stuck] = []
+    held: list[tuple[str, int, int]] = []
+    closed: list[str] = []
+    for line in text.splitlines():
+        match line.split():
+            case ["held", proxy, count, waited_ms]:
+                held.append((proxy, _number(count), _number(waited_ms)))
+            case ["stuck", proxy, server, word]:
+                stuck.append(Stuck(proxy=proxy, server=server, what=_sticky(word)))
+            case ["closed", proxy]:
+                closed.append(proxy)
+            case ["pid", pid]:
+                pids.append(_number(pid))
+            case ["stopping", "0" | "1" as word]:
+                stopping.append(word == "1")
+            case []:
+                pass
+            case _:
+                raise _unusable()
+    if len(pids) != 1 or len(stopping) != 1:
         raise _unusable()
+    held.sort()
     return Lease(
         pid=pids[0],
-        is_stopping=("1",) in lists["stopping"],
-        stuck=tuple(
-            sorted((_stuck(*words) for words in lists["stuck"]), key=lambda it: (it.proxy, it.server, it.what))
-        ),
-        held=tuple(sorted((words[0], _number(*words[1:2])) for words in lists["held"])),
-        waited_ms=tuple(sorted((words[0], _number(*words[2:])) for words in lists["held"])),
-        closed=tuple(sorted(words[0] for words in lists["closed"])),
+        is_stopping=stopping[0],
+        stuck=tuple(sorted(stuck, key=lambda it: (it.proxy, it.server, it.what))),
+        held=tuple((proxy, count) for proxy, count, _ in held),
+        waited_ms=tuple((proxy, waited_ms) for proxy, _, waited_ms in held),
+        closed=tuple(sorted(closed)),
     )
 
 
 def require_done(text: str) -> None:
-    """The answer to `trunkline stick` and `unstick`: nothing, or why not, which is raised."""
-    found = re.match(r"refused: (.*)", text.strip())
-    if found:
-        raise RuntimeSocketError(f"HAProxy refused: {found[1]}")
-
-
-def _stuck(*words: str) -> Stuck:
-    if len(words) != 3 or words[2] not in Sticky.__members__.values():
+    """The answer to `trunkline stick` and `trunkline unstick`; all but "done" is raised."""
+    _raise_refusal(text)
+    if text.strip() != DONE:
         raise _unusable()
-    return Stuck(proxy=words[0], server=words[1], what=Sticky(words[2]))
 
 
-def _number(*words: str) -> int:
-    if len(words) != 1 or not re.fullmatch(r"[0-9]{1,12}", words[0]):
+def _raise_refusal(text: str) -> None:
+    told = text.strip()
+    if told.startswith(REFUSED):
+        why = told.removeprefix(REFUSED).strip().splitlines()
+        raise RuntimeSocketError(f"HAProxy refused: {why[0] if why else 'without a word'}")
+
+
+def _sticky(word: str) -> Sticky:
+    try:
+        return Sticky(word)
+    except ValueError:
+        raise _unusable() from None
+
+
+def _number(word: str) -> int:
+    if not (word.isascii() and word.isdecimal() and len(word) <= MOST_DIGITS):
         raise _unusable()
-    return int(words[0])
+    return int(word)
 
 
 def _unusable() -> RuntimeSocketError:
     return RuntimeSocketError(
-        "the answer to `trunkline lease` cannot be understood", hint="is HAProxy's Lua file of this version of ours?"
+        "what HAProxy says of the lease cannot be understood", hint="is its Lua file the one of this Trunkline?"
     )

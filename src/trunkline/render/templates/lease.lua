@@ -9,10 +9,10 @@
 --
 -- The answer to the second and third is "done". To the others it is lines, each a word and what belongs to it:
 --
---   pid 4711                        of this worker
---   stopping 0|1                    whether a reload has left it behind
---   stuck PROXY SERVER WHAT         noted
 --   held PROXY COUNT MS             clients that wait, and how long the first of them has
+--   stuck PROXY SERVER WHAT         noted
+--   pid 4711                        of this worker
+--   stopping 0|1                    whether a reload has left it behind; the last line
 --
 -- Whatever is not done is one line, "refused: " and why. An empty line ends every answer.
 --
@@ -120,12 +120,6 @@ core.register_task(function()
   end
 end)
 
-local function answer(applet, lines)
-  table.sort(lines)
-  lines[#lines + 1] = "\n"
-  applet:send(table.concat(lines, "\n"))
-end
-
 local function deny(applet, why)
   applet:send("refused: " .. why .. "\n\n")
 end
@@ -141,9 +135,10 @@ local function report(applet)
     local since = first_since(lot)
     if since then lines[#lines + 1] = "held " .. proxy .. " " .. lot.count .. " " .. math.floor(now - since) end
   end
+  table.sort(lines)
   lines[#lines + 1] = "pid " .. info.Pid
   lines[#lines + 1] = "stopping " .. (tonumber(info.Stopping) == 1 and 1 or 0)
-  answer(applet, lines)
+  applet:send(table.concat(lines, "\n") .. "\n\n")
 end
 
 local function renew(applet, _, _, text, more)
