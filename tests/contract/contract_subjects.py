@@ -19,13 +19,16 @@ from trunkline.plan.paths import run_paths
 from trunkline.render.haproxy import haproxy_files
 from trunkline.testing.fake_cluster import FakeCluster
 from trunkline.testing.fake_haproxy import FakeHAProxy
+from trunkline.wire.startup import startup_packet
 
 PATIENCE_S = 10.0
+PASSWORD_PLEASE = b"R\0\0\0\x08\0\0\0\x03"
 POLL_S = 0.02
 
 
 class Postgres:
-    """Accepts connections and keeps them; `clients` are the addresses that it sees."""
+    """Accepts connections and keeps them; `clients` are the addresses that it sees. An agent that only wants to know
+    whether it lives is answered, and is no client."""
 
     def __init__(self, host: str = "127.0.0.1") -> None:
         self.clients: asyncio.Queue[str] = asyncio.Queue()
@@ -45,7 +48,10 @@ class Postgres:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer)
-        self.clients.put_nowait(_address(writer, "peername"))
+        if await reader.read(4096) == startup_packet():
+            writer.write(PASSWORD_PLEASE)
+        else:
+            self.clients.put_nowait(_address(writer, "peername"))
         while await reader.read(4096):
             pass
         self._open.discard(writer)
@@ -164,14 +170,14 @@ class RealSubject(Subject):
         ports: list[int],
     ) -> None:
         super().__init__(directory, cluster, postgres)
-        self._haproxy, self._ports = haproxy, ports
+        self.haproxy, self.ports, self.arguments = haproxy, ports, ("-db",)
         self._clients: list[asyncio.StreamWriter] = []
 
     async def start(self) -> None:
         config = await self._write_files()
         with (self.directory / "haproxy.log").open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
-                self._haproxy.path, "-db", "-f", config, stdout=log, stderr=log
+                self.haproxy.path, *self.arguments, "-f", config, stdout=log, stderr=log
             )
         self.pid = self._process.pid
         await self._until(lambda view: (view.proxy("postgres_replicas") is not None) and _is_settled(view))
@@ -206,7 +212,7 @@ class RealSubject(Subject):
         await self._process.wait()
 
     async def _knock(self) -> str:
-        _, writer = await asyncio.open_connection("127.0.0.1", self._ports[0])
+        _, writer = await asyncio.open_connection("127.0.0.1", self.ports[0])
         self._clients.append(writer)
         writer.write(b"\0\0\0\x08\0\x03\0\0")
         return _address(writer, "sockname")
@@ -227,7 +233,7 @@ class RealSubject(Subject):
             return False
 
     async def _write_files(self) -> Path:
-        primary, replicas, stats = (f"127.0.0.1:{port}" for port in self._ports)
+        primary, replicas, stats = (f"127.0.0.1:{port}" for port in self.ports)
         services = {"primary": {"bind": [primary]}, "replicas": {"bind": [replicas]}}
         settings = Settings.model_validate(
             {"clusters": [{"patroni": list(self.cluster.urls), "services": services}], "stats": {"bind": [stats]}}
@@ -235,7 +241,7 @@ class RealSubject(Subject):
         chosen = settings.clusters[0]
         async with PatroniRest(chosen.api) as patroni:
             view = await patroni.view(self.cluster.urls)
-        host = HostFacts(file_limit=4096, haproxy_version=(self._haproxy.version[0], self._haproxy.version[1]))
+        host = HostFacts(file_limit=4096, haproxy_version=(self.haproxy.version[0], self.haproxy.version[1]))
         paths = run_paths(self.directory, settings)
         for file in haproxy_files(desired_balancer(settings, (view,), host, paths)):
             Path(file.path).write_text(file.text)

@@ -68,6 +68,7 @@ async def _steer(
     is_child: bool,
 ) -> None:
     master = MasterSocket(paths.master_socket) if paths.master_socket else None
+    log.info("steering HAProxy", socket=paths.admin_socket)
     steering = Steering(RuntimeSocket(paths.admin_socket), master)
     guide = Guide(steering, settings, paths, source_for)
     async with Tasks() as tasks:

@@ -1,0 +1,124 @@
+"""An agent beside real HAProxies: alone, as a child, killed, and stopped; what is by hand stays by hand."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import pytest
+from supervised import Supervised
+
+from trunkline.adapters.files import read_text
+from trunkline.agent.steering import LEASE_MS
+from trunkline.model.facts import Sticky
+from trunkline.model.proxy import Health
+from trunkline.testing.fake_cluster import FakeCluster
+
+pytestmark = pytest.mark.haproxy
+WITHOUT = {"agent": {"enabled": False}}
+
+
+@asynccontextmanager
+async def agent_beside(run: Supervised) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`trunkline agent`, which nobody supervises."""
+    words = (sys.executable, "-m", "trunkline", "agent", "--config", run.config, "--dir", run.directory)
+    with run.log.open("ab") as log:
+        process = await asyncio.create_subprocess_exec(*words, stdout=log, stderr=log)
+    try:
+        await run.said("steering HAProxy")
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+def agent_pid(run: Supervised) -> int:
+    return int((read_text(run.directory / "agent.lock") or "0").strip() or 0)
+
+
+async def test_alone_it_steers_a_haproxy_that_somebody_else_runs(run: Supervised, cluster: FakeCluster) -> None:
+    run.write(WITHOUT)
+    await run.serve()
+    async with agent_beside(run) as process:
+        cluster.apis["pg1"].fall_silent()
+        await run.said("trunkline stick postgres_primary/pg1 checks")
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
+    await run.stop()
+
+
+async def test_a_child_is_started_again_and_ends_with_its_parent(run: Supervised, cluster: FakeCluster) -> None:
+    await run.serve()
+    await run.said("steering HAProxy")
+    first = agent_pid(run)
+    os.kill(first, signal.SIGKILL)
+    await run.said("steering HAProxy", 2)
+    second = agent_pid(run)
+    assert second != first
+    run.process.kill()
+    await run.process.wait()
+    await run.until(lambda: not is_running(second))
+    assert run.family.master is not None
+
+
+async def test_two_agents_never_steer_the_same(run: Supervised) -> None:
+    await run.serve()
+    await run.said("steering HAProxy")
+    async with asyncio.timeout(20):
+        words = (sys.executable, "-m", "trunkline", "agent", "--config", run.config, "--dir", run.directory)
+        with run.log.open("ab") as log:
+            second = await asyncio.create_subprocess_exec(*words, stdout=log, stderr=log)
+        await run.said("another agent steers this HAProxy")
+        second.send_signal(signal.SIGTERM)
+        assert await second.wait() == 0
+
+
+async def test_what_is_set_by_hand_is_left_alone(run: Supervised, cluster: FakeCluster) -> None:
+    await run.serve()
+    await run.said("steering HAProxy")
+    await run.runtime.command("set", "server", "postgres_primary/pg1", "state", "drain")
+    cluster.promote("pg2")
+    await run.until(run.leads_to("pg2"))
+    cluster.promote("pg1")
+    await run.until(run.leads_to())
+    await asyncio.sleep(1.5)  # two cycles and the length of a lease: nothing comes, which nobody announces
+    view = await run.runtime.view()
+    proxy = view.proxy("postgres_primary")
+    server = proxy.server("pg1") if proxy else None
+    assert server is not None
+    assert server.health is Health.DRAIN
+    assert (await run.runtime.lease()).stuck == ()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+async def test_what_it_had_set_is_undone_when_it_is_lost(
+    run: Supervised, cluster: FakeCluster, number: signal.Signals
+) -> None:
+    """An API that is silent for HAProxy and for us, while PostgreSQL answers and the others say that it leads."""
+    run.write(WITHOUT)
+    await run.serve()
+    async with agent_beside(run) as agent:
+        cluster.apis["pg1"].fall_silent()
+        await run.until(partial(is_kept, run))
+        assert await run.leads_to("pg1")()
+        agent.send_signal(number)
+        async with asyncio.timeout(LEASE_MS / 1000 + 0.5):
+            await run.until(partial(is_kept, run, wanted=False))
+    assert await run.leads_to("pg1")()
+
+
+async def is_kept(run: Supervised, *, wanted: bool = True) -> bool:
+    kept = [(it.proxy, it.server) for it in (await run.runtime.lease()).stuck if it.what is Sticky.CHECKS]
+    return (("postgres_primary", "pg1") in kept) is wanted
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
