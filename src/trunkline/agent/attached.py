@@ -20,6 +20,7 @@ from trunkline.adapters.systemd import notify
 from trunkline.agent import memory
 from trunkline.agent.discovery import Known
 from trunkline.agent.following import Following
+from trunkline.agent.recording import Recording
 from trunkline.agent.steered import Guide, Knowns
 from trunkline.agent.steering import Steering
 from trunkline.agent.tasks import Tasks
@@ -69,7 +70,8 @@ async def _steer(
 ) -> None:
     master = MasterSocket(paths.master_socket) if paths.master_socket else None
     log.info("steering HAProxy", socket=paths.admin_socket)
-    steering = Steering(RuntimeSocket(paths.admin_socket), master)
+    recording = Recording(directory)
+    steering = Steering(RuntimeSocket(paths.admin_socket), master, recording.witness)
     guide = Guide(steering, settings, paths, source_for)
     async with Tasks() as tasks:
         if is_child:

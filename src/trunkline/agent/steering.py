@@ -7,7 +7,7 @@ HAProxy says in the next cycle. HAProxy goes on alone with its own checks whenev
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import NoReturn
@@ -22,7 +22,7 @@ from trunkline.model.command import Plan
 from trunkline.model.desired import Service, ServiceKind
 from trunkline.model.facts import Lease, Situation, Stuck, Workers
 from trunkline.model.proxy import ProxyState
-from trunkline.model.receipt import Deed
+from trunkline.model.receipt import Deed, Glimpse
 from trunkline.plan.pace import choose_pace
 from trunkline.plan.posture import FENCE_BEFORE_S
 from trunkline.plan.steering import judge_members, steer
@@ -60,15 +60,21 @@ class View:
     workers: Workers
 
 
+Witness = Callable[[str, str, Glimpse], None]
+"""Told after each cycle what it has seen and done, for each scope and proxy of a primary."""
+
+
 class Steering:
     """Steers one HAProxy. `runtime` is its admin socket, `master` its master socket where there is one."""
 
-    def __init__(self, runtime: RuntimeSocket, master: MasterSocket | None) -> None:
+    def __init__(self, runtime: RuntimeSocket, master: MasterSocket | None, witness: Witness) -> None:
         self.woken = asyncio.Event()
         self.steered: tuple[Steered, ...] = ()
         self._runtime = runtime
         self._master = master
         self._executor = Executor(runtime, master)
+        self._witness = witness
+        self._sessions: dict[tuple[int, str, str], int] = {}
         self._stuck_since: dict[tuple[str, str, str], float] = {}
         self._workers = Workers()
         self._workers_at = 0.0
@@ -135,16 +141,33 @@ class Steering:
             for service in cluster.services:
                 situation = self._situation(cluster, service, view, now)
                 if situation is not None:
-                    did += await self._steer(cluster, situation, now)
+                    did += await self._steer(cluster, situation, view, now)
         return any(not deed.refusal for deed in did)
 
-    async def _steer(self, cluster: Steered, situation: Situation, now: float) -> tuple[Deed, ...]:
+    async def _steer(self, cluster: Steered, situation: Situation, view: View, now: float) -> tuple[Deed, ...]:
         if situation.kind is ServiceKind.PRIMARY:
             self._set_pace(cluster, situation, now)
         plan = steer(situation)
         deeds = await self._executor.perform(plan.commands)
         self._tell(situation.state.name, plan, deeds)
+        if situation.kind is ServiceKind.PRIMARY:
+            ended = self._count_ended(situation, view.lease.pid)
+            at_s = time.time() - (time.monotonic() - now)
+            seen = glimpse(situation, view.lease, at_s=at_s, deeds=deeds, ended=ended)
+            self._witness(cluster.scope, situation.state.name, seen)
         return deeds
+
+    def _count_ended(self, situation: Situation, pid: int) -> int:
+        """Sessions that are gone from servers which must not have them, compared with the cycle before: those that we
+        have ended, and those that HAProxy has ended with the server's health."""
+        proxy = situation.state.name
+        now = {(pid, proxy, it.name): it.sessions for it in situation.state.servers if not it.is_backup}
+        now |= {(pid, proxy, name): count for pid, proxy, name, count in situation.workers.sessions}
+        open_now = {it.name for it in situation.state.servers if it.takes_sessions}
+        before = {key: count for key, count in self._sessions.items() if key[1] == proxy}
+        gone = sum(max(0, count - now.get(key, 0)) for key, count in before.items() if key[2] not in open_now)
+        self._sessions = {key: count for key, count in self._sessions.items() if key[1] != proxy} | now
+        return gone
 
     async def _observe(self) -> View:
         lease = await self._runtime.renew(LEASE_MS)
@@ -216,6 +239,23 @@ class Steering:
         elif self._problem and not problem:
             log.info("HAProxy is steered again")
         self._problem = problem
+
+
+def glimpse(situation: Situation, lease: Lease, *, at_s: float, deeds: tuple[Deed, ...], ended: int) -> Glimpse:
+    """What one cycle has seen and done for the primary."""
+    names = {facts.server: facts.name for facts in situation.members}
+    servers = [it for it in situation.state.servers if it.takes_sessions and it.name in names]
+    return Glimpse(
+        at_s=at_s,
+        serving=tuple(names[it.name] for it in servers),
+        healthy=tuple(names[it.name] for it in servers if it.check_status.startswith("L7OK")),
+        members=situation.members,
+        leader_key=situation.leader_key,
+        deeds=deeds,
+        ended=ended,
+        held=dict(lease.held).get(situation.state.name, 0),
+        longest_wait_s=dict(lease.waited_ms).get(situation.state.name, 0) / 1000,
+    )
 
 
 async def old_workers(master: MasterSocket) -> Workers:
