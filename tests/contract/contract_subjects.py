@@ -130,6 +130,7 @@ class FakeSubject(Subject):
     def _view(self, held: tuple[tuple[str, int], ...] = ()) -> ProxyView:
         info = ProcessInfo(version="2.8.25-5cf5d0683", pid=self.pid, uptime_s=1, maxconn=1000)
         proxies = (
+            ProxyState(name="agent_metrics", backend_status="UP"),
             self._proxy("postgres_primary", lambda name: name == self.cluster.leader),
             self._proxy("postgres_replicas", lambda name: name != self.cluster.leader),
             ProxyState(name="stats", frontend_status="OPEN"),
@@ -170,7 +171,8 @@ class RealSubject(Subject):
         ports: list[int],
     ) -> None:
         super().__init__(directory, cluster, postgres)
-        self.haproxy, self.ports, self.arguments = haproxy, ports, ("-db",)
+        self.haproxy, self.ports = haproxy, ports
+        self.arguments: tuple[str, ...] = ("-db",)
         self._clients: list[asyncio.StreamWriter] = []
 
     async def start(self) -> None:
@@ -251,7 +253,7 @@ class RealSubject(Subject):
 def _is_settled(view: ProxyView) -> bool:
     ups = {(proxy.name, one.name) for proxy in view.proxies for one in proxy.servers if one.health is Health.UP}
     wanted = {("postgres_primary", "pg1"), ("postgres_replicas", "pg2"), ("postgres_replicas", "pg3")}
-    others = [one for proxy in view.proxies for one in proxy.servers if not one.is_backup]
+    others = [one for proxy in view.proxies for one in proxy.servers if one.health is not Health.NO_CHECK]
     return ups == wanted and all(one.check_status.startswith("L7") for one in others)
 
 

@@ -29,7 +29,7 @@ async def test_says_which_process_answers(subject: Subject) -> None:
 async def test_lists_every_proxy_by_name(subject: Subject) -> None:
     view = await subject.runtime.view()
     names = [one.name for one in view.proxies if one.name != "hold_bell"]  # only before HAProxy 2.8
-    assert names == ["postgres_primary", "postgres_replicas", "stats"]
+    assert names == ["agent_metrics", "postgres_primary", "postgres_replicas", "stats"]
     assert view.held == ()
 
 

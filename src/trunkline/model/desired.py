@@ -112,13 +112,17 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """The page for people and machines; `user` and `password` both or neither."""
+    """The page for people and machines; `user` and `password` both or neither.
+
+    `agent_socket`: the name of the abstract socket where the agent tells its metrics, None where there is no agent.
+    """
 
     proxy: str
     binds: tuple[Endpoint, ...]
     refresh_s: int
     user: str | None = None
     password: str | None = None
+    agent_socket: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

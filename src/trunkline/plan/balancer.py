@@ -97,7 +97,7 @@ def desired_balancer(
         ),
         timeouts=_timeouts(settings, services),
         services=services,
-        stats=_stats(settings),
+        stats=_stats(settings, paths),
         needs_bell=host.haproxy_version < RELIABLE_CLOCK,
         check_log=check_log_name(paths) if settings.agent.enabled and paths.master_socket else None,
     )
@@ -105,7 +105,17 @@ def desired_balancer(
 
 def check_log_name(paths: Paths) -> str:
     """The abstract socket that HAProxy tells of failed checks: one for each HAProxy of a host."""
-    return f"trunkline-checks-{sha256(paths.admin_socket.encode()).hexdigest()[:12]}"
+    return f"trunkline-checks-{_digest(paths)}"
+
+
+def agent_metrics_name(paths: Paths) -> str:
+    """The abstract socket where the agent tells its metrics: one that is found from inside a chroot, too."""
+    return f"trunkline-metrics-{_digest(paths)}"
+
+
+def _digest(paths: Paths) -> str:
+    """The same for one HAProxy of a host, whoever asks."""
+    return sha256(paths.admin_socket.encode()).hexdigest()[:12]
 
 
 def choose_maxconn(wanted: int | str, host: HostFacts, servers: int) -> tuple[int, str]:
@@ -272,7 +282,7 @@ def _timeouts(settings: Settings, services: tuple[Service, ...]) -> Timeouts:
     )
 
 
-def _stats(settings: Settings) -> Stats | None:
+def _stats(settings: Settings, paths: Paths) -> Stats | None:
     chosen = settings.stats
     if not chosen.enabled:
         return None
@@ -282,4 +292,5 @@ def _stats(settings: Settings) -> Stats | None:
         refresh_s=chosen.refresh_s,
         user=chosen.user,
         password=chosen.password.get_secret_value() if chosen.password else None,
+        agent_socket=agent_metrics_name(paths) if settings.agent.enabled else None,
     )
