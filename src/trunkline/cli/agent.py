@@ -6,10 +6,16 @@ from typing import Annotated
 import typer
 
 from trunkline.agent.attached import attach
+from trunkline.agent.directory import prepare
 from trunkline.agent.logs import configure_logging
-from trunkline.agent.run import prepare
-from trunkline.cli.options import ConfigOption, PatroniConfigOption, PatroniOption, ScopeOption, settings_from
-from trunkline.cli.run import DirectoryOption
+from trunkline.cli.options import (
+    ConfigOption,
+    DirectoryOption,
+    PatroniConfigOption,
+    PatroniOption,
+    ScopeOption,
+    settings_from,
+)
 from trunkline.operate.places import find_directory, find_haproxy
 
 
@@ -38,3 +44,8 @@ def agent(
     home = find_directory(settings).absolute()
     prepare(home)
     asyncio.run(attach(settings, home, find_haproxy(settings), is_child=is_child, checks_fd=checks_fd))
+
+
+app = typer.Typer(name="trunkline", pretty_exceptions_enable=False, add_completion=False)
+app.command()(agent)
+app.callback()(lambda: None)

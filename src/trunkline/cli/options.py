@@ -44,6 +44,16 @@ PatroniConfigOption = Annotated[
     ),
 ]
 
+DirectoryOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--dir",
+        metavar="DIR",
+        help="Where configuration, sockets and state are kept. Without it: /run/trunkline as root, "
+        "else $XDG_RUNTIME_DIR/trunkline, else ~/.local/state/trunkline.",
+    ),
+]
+
 
 def settings_from(
     config: Path | None = None,

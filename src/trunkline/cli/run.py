@@ -10,19 +10,17 @@ import typer
 
 from trunkline.agent.logs import configure_logging
 from trunkline.agent.run import run as run_agent
-from trunkline.cli.options import ConfigOption, PatroniConfigOption, PatroniOption, ScopeOption, settings_from
+from trunkline.cli.options import (
+    ConfigOption,
+    DirectoryOption,
+    PatroniConfigOption,
+    PatroniOption,
+    ScopeOption,
+    settings_from,
+)
 from trunkline.config.settings import Settings
 from trunkline.operate.places import find_directory
 
-DirectoryOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--dir",
-        metavar="DIR",
-        help="Where configuration, sockets and state are kept. Without it: /run/trunkline as root, "
-        "else $XDG_RUNTIME_DIR/trunkline, else ~/.local/state/trunkline.",
-    ),
-]
 HAProxyOption = Annotated[
     Path | None,
     typer.Option("--haproxy", metavar="PROGRAM", help="Which HAProxy. Without it: the newest there is."),

@@ -1,0 +1,29 @@
+"""The directory of a run: made, or refused where others could write into it."""
+
+import os
+import stat
+from pathlib import Path
+
+from trunkline.errors import HAProxyError
+
+SOCKET_PATH_BYTES = 97
+"""What HAProxy leaves of the 108 bytes of a unix socket's path."""
+
+
+def prepare(directory: Path, *, is_shared: bool = False) -> None:
+    """Make the directory, or refuse one that others could put files into: HAProxy runs what is in it."""
+    try:
+        directory.mkdir(mode=0o711 if is_shared else 0o700, parents=True, exist_ok=True)
+        status = directory.stat()
+    except OSError as error:
+        raise HAProxyError(f"cannot use {directory}: {error.strerror or error}", hint="choose another --dir") from None
+    if status.st_uid not in (0, os.geteuid()) or status.st_mode & stat.S_IWOTH:
+        raise HAProxyError(
+            f"{directory} may be written by others, and HAProxy runs what is in it",
+            hint="choose a --dir that belongs to you and that only you can write",
+        )
+    for path in (directory / "master.sock", directory / "admin.sock"):
+        if len(os.fsencode(path)) > SOCKET_PATH_BYTES:
+            raise HAProxyError(
+                f"{path} is too long for a unix socket ({SOCKET_PATH_BYTES} bytes)", hint="choose a shorter --dir"
+            )
