@@ -45,10 +45,9 @@ def steer(situation: Situation) -> Plan:
     """What is to be done about one service now."""
     judgements = judge_members(situation)
     closings = [command for judgement in judgements for command in _closings(situation, judgement)]
-    open_still = _open_still(situation, closings)
     fences = _old_workers(situation, judgements)
     suspensions = [command for judgement in judgements for command in _suspensions(judgement)]
-    openings = [command for judgement in judgements for command in _openings(situation, judgement, open_still)]
+    openings = _openings(situation, judgements, _open_still(situation, closings))
     return Plan(
         commands=(*closings, *fences, *suspensions, *openings),
         warnings=tuple(_warnings(judgements)) if situation.kind is ServiceKind.PRIMARY else (),
@@ -133,30 +132,37 @@ def _suspensions(judgement: Judgement) -> Iterator[Command]:
     """Checks that are suspended, or are on again: neither lets anybody in or out by itself."""
     server, stuck, reason = judgement.case.server, judgement.case.stuck, judgement.reason
     if judgement.stance is Stance.KEPT:
-        if server.health in (Health.UP, Health.NOLB) and Sticky.CHECKS not in stuck:
+        if server.health in (Health.UP, Health.NOLB):  # suspended, it would be NO_CHECK
             yield Stick(proxy=server.proxy, server=server.name, what=Sticky.CHECKS, reason=reason)
-    elif judgement.stance is Stance.OUT and Sticky.CHECKS in stuck:
+    elif judgement.stance in (Stance.OUT, Stance.BY_HAND) and Sticky.CHECKS in stuck:
         yield Unstick(proxy=server.proxy, server=server.name, what=Sticky.CHECKS, reason=reason)
 
 
-def _openings(situation: Situation, judgement: Judgement, open_still: frozenset[str]) -> Iterator[Command]:
+def _openings(situation: Situation, judgements: tuple[Judgement, ...], open_still: frozenset[str]) -> Iterator[Command]:
     """What lets sessions in, or may: it comes when all closings are done, and never makes a second primary."""
-    server, stuck, reason = judgement.case.server, judgement.case.stuck, judgement.reason
-    stance, is_primary = judgement.stance, situation.kind is ServiceKind.PRIMARY
-    is_alone = not is_primary or open_still <= {server.name}
-    if stance in (Stance.SERVES, Stance.KEPT, Stance.CHECKS, Stance.OUT):
-        for what in (Sticky.MAINT, Sticky.DRAIN):
-            if what in stuck:
-                if server.health is Health.DRAIN and not is_alone:
+    is_primary, taking = situation.kind is ServiceKind.PRIMARY, set(open_still)
+    for judgement in sorted(judgements, key=lambda it: (it.stance not in (Stance.SERVES, Stance.KEPT), it.name)):
+        server, stuck, reason = judgement.case.server, judgement.case.stuck, judgement.reason
+        stance = judgement.stance
+        if stance in (Stance.BY_HAND, Stance.BARRED, Stance.CLOSED):
+            continue
+        is_alone = not is_primary or taking <= {server.name}
+        for what in (it for it in (Sticky.MAINT, Sticky.DRAIN) if it in stuck):
+            if server.health is Health.DRAIN and stance is not Stance.OUT:
+                if is_alone:
+                    taking.add(server.name)
+                else:
                     yield SetHealth(proxy=server.proxy, server=server.name, is_up=False, reason=reason)
-                yield Unstick(proxy=server.proxy, server=server.name, what=what, reason=reason)
-    may_open = is_primary and is_alone and stance in (Stance.SERVES, Stance.KEPT) and judgement.case.passes
-    if may_open and server.health is Health.DOWN:
-        yield SetHealth(proxy=server.proxy, server=server.name, is_up=True, reason=reason)
-    if Sticky.CHECKS in stuck and (
-        stance is Stance.CHECKS or (stance is Stance.SERVES and _is_long_enough(situation, judgement))
-    ):
-        yield Unstick(proxy=server.proxy, server=server.name, what=Sticky.CHECKS, reason=reason)
+            yield Unstick(proxy=server.proxy, server=server.name, what=what, reason=reason)
+        may_open = stance in (Stance.SERVES, Stance.KEPT) and judgement.case.passes
+        is_down = server.health is Health.DOWN or (server.health is Health.MAINT and Sticky.MAINT in stuck)
+        if is_primary and is_alone and may_open and is_down:
+            taking.add(server.name)
+            yield SetHealth(proxy=server.proxy, server=server.name, is_up=True, reason=reason)
+        if Sticky.CHECKS in stuck and (
+            stance is Stance.CHECKS or (stance is Stance.SERVES and _is_long_enough(situation, judgement))
+        ):
+            yield Unstick(proxy=server.proxy, server=server.name, what=Sticky.CHECKS, reason=reason)
 
 
 def _is_long_enough(situation: Situation, judgement: Judgement) -> bool:

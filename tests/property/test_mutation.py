@@ -1,0 +1,131 @@
+"""A planner that was broken on purpose is found out: by a law, or by an example.
+
+Each mutant is the source with one thing changed; if the source has changed so that a mutant means nothing any more, the
+test says so. Worlds are seeded, so that a mutant that is found out once is found out always.
+"""
+
+import random
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from steering_examples import EXAMPLES
+from steering_laws import LAWS
+from steering_world import any_world
+
+from trunkline.model.command import words
+from trunkline.plan import posture, steering
+
+WORLDS = 400
+POSTURE, STEERING = (Path(str(module.__file__)).read_text() for module in (posture, steering))
+
+MUTANTS = {
+    "openings before closings": (STEERING, "(*closings, *fences, *suspensions, *openings)", "(*openings, *closings)"),
+    "no fence of old workers": (STEERING, "(*closings, *fences, ", "(*closings, "),
+    "openings without looking who is in": (STEERING, "not is_primary or taking <= {server.name}", "True"),
+    "who was let in is forgotten": (STEERING, "taking.add(server.name)", "pass"),
+    "opens without the truth check": (
+        STEERING,
+        "(Stance.SERVES, Stance.KEPT) and judgement.case.passes",
+        "(Stance.SERVES, Stance.KEPT)",
+    ),
+    "up and down exchanged": (
+        STEERING,
+        "is_up=False, reason=reason)\n            elif",
+        "is_up=True, reason=reason)\n            elif",
+    ),
+    "closes what is closed": (
+        STEERING,
+        "if server.takes_sessions or server.health in (Health.NOLB, Health.DRAIN)",
+        "if True",
+    ),
+    "sessions of one that is down stay": (STEERING, "elif server.sessions and", "elif False and"),
+    "never gives checks back": (STEERING, "if Sticky.CHECKS in stuck and (", "if False and ("),
+    "gives checks back at once": (STEERING, "SUSPENDED_AT_LEAST_S = 1.0", "SUSPENDED_AT_LEAST_S = 100.0"),
+    "barred without suspending": (STEERING, "if judgement.stance is Stance.BARRED and Sticky", "if False and Sticky"),
+    "two winners": (STEERING, "timelines[-1][0] > timelines[-2][0]", "timelines[-1][0] >= timelines[-2][0]"),
+    "the older timeline wins": (STEERING, "return timelines[-1][1]", "return timelines[0][1]"),
+    "the key decides nothing": (STEERING, "if case.holds_key]", "if False]"),
+    "fences everybody": (
+        STEERING,
+        "is_out = judgement.stance in (Stance.OUT, Stance.BARRED) if judgement else has_winner",
+        "is_out = True",
+    ),
+    "keys are fresh for ever": (POSTURE, "KEY_FRESH_S = 1.0", "KEY_FRESH_S = 1e9"),
+    "ports are fresh for ever": (POSTURE, "PORT_FRESH_S = 2.0", "PORT_FRESH_S = 1e9"),
+    "answers are fresh for ever": (POSTURE, "REST_FRESH_S = 3.0", "REST_FRESH_S = 1e9"),
+    "no margin before the end of the lease": (POSTURE, "FENCE_BEFORE_S = 0.3", "FENCE_BEFORE_S = 0.0"),
+    "a key counts from when it was asked for": (
+        POSTURE,
+        "return key.age_s <= rest.answered_s",
+        "return key.age_s <= rest.age_s",
+    ),
+    "an older port counts": (POSTURE, "port.age_s <= rest.answered_s", "True"),
+    "by hand means nothing": (POSTURE, "fits=lambda case: case.is_by_hand", "fits=lambda case: False"),
+    "two claims mean nothing": (POSTURE, "case.passes and case.rivals > 1 and case.winner is not None", "False"),
+    "silence with a lost key means nothing": (POSTURE, "case.is_silent and case.has_lost_key", "False"),
+    "silence beside a winner means nothing": (POSTURE, "case.is_silent and case.winner is not None", "False"),
+    "kept whoever has the key": (POSTURE, "PortVerdict.ANSWERS and case.holds_key", "PortVerdict.ANSWERS"),
+    "kept whatever the port says": (
+        POSTURE,
+        "case.is_silent and case.port is PortVerdict.ANSWERS and case.holds_key",
+        "case.is_silent and case.holds_key",
+    ),
+    "one odd answer is enough": (POSTURE, "case.is_odd and _is_dead(case.port)", "case.is_odd"),
+    "a replica passes the truth check": (
+        POSTURE,
+        "self.answer.accepts_writes\n\n    @property\n    def is_silent",
+        "True\n\n    @property\n    def is_silent",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_broken_planner_is_found_out(name: str) -> None:
+    source, old, new = MUTANTS[name]
+    assert source.count(old) >= 1, "this mutant changes nothing any more: write it anew"
+    with loaded(source, source.replace(old, new)) as mutant:
+        assert problems(mutant), "nothing has noticed"
+
+
+def test_the_planner_itself_has_no_problems() -> None:
+    with loaded(STEERING, STEERING) as same:
+        assert problems(same) == []
+
+
+@contextmanager
+def loaded(source: str, changed: str) -> Iterator[ModuleType]:
+    """The planner with one of its two files changed."""
+    texts = {"posture": POSTURE, "steering": STEERING}
+    texts["posture" if source is POSTURE else "steering"] = changed
+    names = {name: f"mutated_{name}" for name in texts}
+    try:
+        for name, text in texts.items():
+            module = sys.modules[names[name]] = ModuleType(names[name])
+            text = text.replace("from trunkline.plan.posture import", f"from {names['posture']} import")
+            exec(compile(text, f"<{names[name]}>", "exec"), module.__dict__)
+        yield sys.modules[names["steering"]]
+    finally:
+        for name in names.values():
+            sys.modules.pop(name, None)
+
+
+def problems(module: ModuleType) -> list[str]:
+    """The first thing that is wrong with it, if anything is."""
+    steer = module.steer
+    try:
+        for example in EXAMPLES:
+            if tuple(words(command) for command in steer(example.world.situation()).commands) != example.commands:
+                return [f"the example: {example.name}"]
+        for seed in range(WORLDS):
+            world = any_world(random.Random(seed))
+            for law in LAWS:
+                problem = law(steer, world)
+                if problem:
+                    return [f"{law.__name__}: {problem}"]
+    except (TypeError, ValueError, AttributeError, KeyError, IndexError, StopIteration) as error:
+        return [f"it does not even run: {error!r}"]
+    return []
