@@ -2,7 +2,7 @@
 
 import typer
 
-from trunkline.cli import agent, apply, config, demo, render, run, status, who
+from trunkline.cli import agent, apply, config, demo, plan, render, run, status, who
 
 app = typer.Typer(
     name="trunkline",
@@ -20,4 +20,6 @@ app.command()(agent.agent)
 app.command()(render.render)
 app.command()(apply.apply)
 app.command()(status.status)
+app.command()(plan.plan)
+app.command()(plan.explain)
 app.command()(who.who)

@@ -1,0 +1,122 @@
+"""`trunkline plan` and `trunkline explain`: what the agent would do now, and why. Owns how that looks."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from trunkline.cli.console import out
+from trunkline.cli.options import (
+    ConfigOption,
+    DirectoryOption,
+    PatroniConfigOption,
+    PatroniOption,
+    ScopeOption,
+    settings_from,
+)
+from trunkline.cli.status_picture import printable
+from trunkline.config.settings import Settings
+from trunkline.errors import UsageError
+from trunkline.model.planned import ServicePlan
+from trunkline.model.status import MemberStatus, Status
+from trunkline.operate.plan import read_plans
+from trunkline.operate.status import read_status
+from trunkline.plan.posture import PRIMARY_ROWS, REPLICA_ROWS, Row
+
+
+def plan(
+    config: ConfigOption = None,
+    patroni: PatroniOption = None,
+    scope: ScopeOption = None,
+    patroni_config: PatroniConfigOption = None,
+    directory: DirectoryOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the same as JSON (docs/agent.md).")] = False,
+    posture: Annotated[
+        bool, typer.Option("--posture", help="Print the table of rules instead: what is decided on which facts.")
+    ] = False,
+) -> None:
+    """Say what the agent would do now and why, and do nothing.
+
+    Everybody is asked once: each member's API and port, who holds the leader key, and HAProxy.
+    """
+    if posture:
+        _say(_posture())
+        return
+    settings = settings_from(config, patroni, scope, patroni_config, directory=directory)
+    plans = asyncio.run(read_plans(settings))
+    if as_json:
+        sys.stdout.write(json.dumps({"services": [asdict(it) for it in plans]}, indent=2) + "\n")
+    else:
+        _say(line for it in plans for line in _service(it))
+
+
+def explain(
+    member: Annotated[str | None, typer.Argument(metavar="MEMBER", help="One member. Without it: every one.")] = None,
+    config: ConfigOption = None,
+    patroni: PatroniOption = None,
+    scope: ScopeOption = None,
+    patroni_config: PatroniConfigOption = None,
+    directory: DirectoryOption = None,
+) -> None:
+    """Say in sentences why a member is in or out of each service, right now."""
+    settings = settings_from(config, patroni, scope, patroni_config, directory=directory)
+    plans, status = asyncio.run(_both(settings))
+    names = sorted(it.name for cluster in status.clusters for it in cluster.members)
+    if member is not None and member not in names:
+        raise UsageError(f"there is no member {member!r}", hint=f"the members are {', '.join(names) or 'not known'}")
+    members = [it for cluster in status.clusters for it in cluster.members if member in (None, it.name)]
+    _say(line for it in members for line in _member(it, plans))
+
+
+async def _both(settings: Settings) -> tuple[tuple[ServicePlan, ...], Status]:
+    plans, status = await asyncio.gather(read_plans(settings), read_status(settings))
+    return plans, status
+
+
+def _say(lines: Iterator[str]) -> None:
+    for line in lines:
+        out.print(printable(line), markup=False, soft_wrap=True)
+
+
+def _service(it: ServicePlan) -> Iterator[str]:
+    yield f"{it.service} of {it.scope}"
+    for stance in it.members:
+        yield f"  {stance.member} {stance.stance}{_leased(stance.leased)}: {stance.because}"
+        yield f"    {stance.facts}"
+    for warning in it.warnings:
+        yield f"  WARNING: {warning}"
+    for number, command in enumerate(it.commands, start=1):
+        yield f"  {number}. {command.command}"
+        yield f"     {command.reason}"
+    if not it.commands:
+        yield "  nothing to do"
+
+
+def _member(member: MemberStatus, plans: tuple[ServicePlan, ...]) -> Iterator[str]:
+    yield f"{member.name} at {member.address}"
+    stances = {(it.service, stance.member): stance for it in plans for stance in it.members}
+    for service in member.services:
+        place = "in" if service.takes_sessions else "out"
+        yield f"  {service.service}: {place}, {service.reason}"
+        stance = stances.get((service.service, member.name))
+        if stance is not None:
+            yield f"    the agent: {stance.stance}{_leased(stance.leased)}, since {stance.because}"
+            yield f"    {stance.facts}"
+
+
+def _leased(what: tuple[str, ...]) -> str:
+    return f" (under the lease: {', '.join(what)})" if what else ""
+
+
+def _posture() -> Iterator[str]:
+    for title, rows in (("of the primary's port", PRIMARY_ROWS), ("of the replicas' ports", REPLICA_ROWS)):
+        yield f"A member {title}: the first row that fits decides."
+        yield from (f"  {number:2}. {_row(row)}" for number, row in enumerate(rows, start=1))
+
+
+def _row(row: Row) -> str:
+    return f"{row.when}: {row.then}"

@@ -1,0 +1,103 @@
+"""What the agent would do now: asks everybody once, as the agent does in a burst, and has it decided. Nothing is done.
+
+Renews no lease, and needs no agent. What follows from the answers is `trunkline.plan.steering`.
+"""
+
+import asyncio
+import time
+
+from trunkline.adapters.patroni_rest import PatroniRest
+from trunkline.adapters.postgres_port import probe
+from trunkline.adapters.runtime_socket import RuntimeSocket
+from trunkline.agent import memory
+from trunkline.agent.other_members import leader_key
+from trunkline.agent.watching import ANSWER_TIMEOUT_S, PORT_TIMEOUT_S
+from trunkline.config.settings import ApiSettings, ClusterSettings, Settings
+from trunkline.errors import PatroniError, RuntimeSocketError, SilentError
+from trunkline.model.cluster import ClusterView
+from trunkline.model.desired import Server, Service, ServiceKind
+from trunkline.model.facts import LeaderKey, Lease, MemberFacts, PortFact, RestFact, Situation
+from trunkline.model.planned import ServicePlan
+from trunkline.model.proxy import ProxyView
+from trunkline.operate.places import find_directory, find_haproxy
+from trunkline.plan.dry_run import describe
+from trunkline.plan.explain import wanted_services
+from trunkline.wire.runtime import UnknownCommandError
+
+
+async def read_plans(settings: Settings) -> tuple[ServicePlan, ...]:
+    """The plan of each service. Raises TrunklineError where a cluster or HAProxy gives no answer."""
+    socket = RuntimeSocket(find_haproxy(settings).admin_socket)
+    view, lease = await socket.view(), await _lease(socket)
+    remembered = memory.load(find_directory(settings))
+    seen = [await _cluster(chosen, remembered) for chosen in settings.clusters]
+    services = wanted_services(settings, tuple(cluster for cluster, _ in seen))
+    plans: list[ServicePlan] = []
+    for chosen, (cluster, key), its in zip(settings.clusters, seen, services, strict=True):
+        asked_at = time.monotonic()
+        urls = {member.name: member.api_url for member in cluster.members}
+        servers = {server.member: server for service in its for server in service.servers}
+        facts = await asyncio.gather(*(_ask(chosen.api, urls[name], server) for name, server in servers.items()))
+        aged = _aged(key, time.monotonic() - asked_at)
+        situations = (_situation(service, view, lease, tuple(facts), aged) for service in its)
+        plans += [describe(situation) for situation in situations if situation is not None]
+    return tuple(plans)
+
+
+async def _lease(socket: RuntimeSocket) -> Lease:
+    try:
+        return await socket.lease()
+    except UnknownCommandError:
+        raise RuntimeSocketError(
+            "this HAProxy has no part of ours for an agent", hint="give it the configuration: trunkline apply"
+        ) from None
+
+
+async def _cluster(chosen: ClusterSettings, remembered: str) -> tuple[ClusterView, LeaderKey]:
+    """The cluster, and who leads as it says itself, which has read the store for it."""
+    known = memory.recalled(remembered, chosen)
+    asked_at = time.monotonic()
+    async with PatroniRest(chosen.api) as patroni:
+        urls = (*chosen.patroni, *(known.urls if known is not None else ()))
+        view = await patroni.view(urls, scope=chosen.scope)
+    return view, _aged(leader_key(view), time.monotonic() - asked_at)
+
+
+async def _ask(api: ApiSettings, url: str, server: Server) -> MemberFacts:
+    rest, port = await asyncio.gather(_rest(api, url), _port(server))
+    return MemberFacts(name=server.member, server=server.name, rest=rest, port=port)
+
+
+async def _rest(api: ApiSettings, url: str) -> RestFact | None:
+    asked_at, answer, why = time.monotonic(), None, ""
+    quick = api.model_copy(update={"timeout_s": min(ANSWER_TIMEOUT_S, api.timeout_s)})
+    try:
+        async with PatroniRest(quick) as patroni:
+            answer = await patroni.member(url, "/primary")
+    except SilentError as error:
+        why = error.message
+    except PatroniError:
+        return None
+    took_s = time.monotonic() - asked_at
+    return RestFact(answer=answer, age_s=took_s, took_s=took_s, why=why)
+
+
+async def _port(server: Server) -> PortFact:
+    asked_at = time.monotonic()
+    verdict = await probe(server.postgres.address, server.postgres.port, timeout_s=PORT_TIMEOUT_S)
+    took_s = time.monotonic() - asked_at
+    return PortFact(verdict=verdict, age_s=took_s, took_s=took_s)
+
+
+def _situation(
+    service: Service, view: ProxyView, lease: Lease, facts: tuple[MemberFacts, ...], key: LeaderKey
+) -> Situation | None:
+    state = view.proxy(service.proxy)
+    if state is None or (service.kind is ServiceKind.PRIMARY and service.serves_standby_leader):
+        return None
+    stuck = tuple(it for it in lease.stuck if it.proxy == service.proxy)
+    return Situation(scope=service.scope, kind=service.kind, state=state, members=facts, stuck=stuck, leader_key=key)
+
+
+def _aged(key: LeaderKey, by_s: float) -> LeaderKey:
+    return LeaderKey(holder=key.holder, age_s=key.age_s + by_s, source=key.source, remaining_s=key.remaining_s)
