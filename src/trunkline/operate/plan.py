@@ -5,12 +5,13 @@ Renews no lease, and needs no agent. What follows from the answers is `trunkline
 
 import asyncio
 import time
+from dataclasses import replace
 
 from trunkline.adapters.patroni_rest import PatroniRest
 from trunkline.adapters.postgres_port import probe
 from trunkline.adapters.runtime_socket import RuntimeSocket
 from trunkline.agent import memory
-from trunkline.agent.other_members import leader_key
+from trunkline.agent.other_members import OtherMembers
 from trunkline.agent.watching import ANSWER_TIMEOUT_S, PORT_TIMEOUT_S
 from trunkline.config.settings import ApiSettings, ClusterSettings, Settings
 from trunkline.errors import PatroniError, RuntimeSocketError, SilentError
@@ -31,15 +32,14 @@ async def read_plans(settings: Settings) -> tuple[ServicePlan, ...]:
     view, lease = await socket.view(), await _lease(socket)
     remembered = memory.load(find_directory(settings))
     seen = [await _cluster(chosen, remembered) for chosen in settings.clusters]
-    services = wanted_services(settings, tuple(cluster for cluster, _ in seen))
+    services = wanted_services(settings, tuple(seen))
     plans: list[ServicePlan] = []
-    for chosen, (cluster, key), its in zip(settings.clusters, seen, services, strict=True):
-        asked_at = time.monotonic()
+    for chosen, cluster, its in zip(settings.clusters, seen, services, strict=True):
         urls = {member.name: member.api_url for member in cluster.members}
         servers = {server.member: server for service in its for server in service.servers}
         facts = await asyncio.gather(*(_ask(chosen.api, urls[name], server) for name, server in servers.items()))
-        aged = _aged(key, time.monotonic() - asked_at)
-        situations = (_situation(service, view, lease, tuple(facts), aged) for service in its)
+        key = await _leader_key(chosen.api, tuple(urls.values()))
+        situations = (_situation(service, view, lease, tuple(facts), key) for service in its)
         plans += [describe(situation) for situation in situations if situation is not None]
     return tuple(plans)
 
@@ -53,14 +53,20 @@ async def _lease(socket: RuntimeSocket) -> Lease:
         ) from None
 
 
-async def _cluster(chosen: ClusterSettings, remembered: str) -> tuple[ClusterView, LeaderKey]:
-    """The cluster, and who leads as it says itself, which has read the store for it."""
+async def _cluster(chosen: ClusterSettings, remembered: str) -> ClusterView:
     known = memory.recalled(remembered, chosen)
-    asked_at = time.monotonic()
     async with PatroniRest(chosen.api) as patroni:
-        urls = (*chosen.patroni, *(known.urls if known is not None else ()))
-        view = await patroni.view(urls, scope=chosen.scope)
-    return view, _aged(leader_key(view), time.monotonic() - asked_at)
+        return await patroni.view((*chosen.patroni, *(known.urls if known is not None else ())), scope=chosen.scope)
+
+
+async def _leader_key(api: ApiSettings, urls: tuple[str, ...]) -> LeaderKey | None:
+    """As the first member says that has read the store for it; asked last, since it ages soonest."""
+    asked_at = time.monotonic()
+    async with PatroniRest(api) as patroni:
+        others = OtherMembers()
+        others.rest, others.urls = patroni, urls
+        key = await others.ask()
+    return replace(key, age_s=time.monotonic() - asked_at) if key is not None else None
 
 
 async def _ask(api: ApiSettings, url: str, server: Server) -> MemberFacts:
@@ -90,14 +96,10 @@ async def _port(server: Server) -> PortFact:
 
 
 def _situation(
-    service: Service, view: ProxyView, lease: Lease, facts: tuple[MemberFacts, ...], key: LeaderKey
+    service: Service, view: ProxyView, lease: Lease, facts: tuple[MemberFacts, ...], key: LeaderKey | None
 ) -> Situation | None:
     state = view.proxy(service.proxy)
     if state is None or (service.kind is ServiceKind.PRIMARY and service.serves_standby_leader):
         return None
     stuck = tuple(it for it in lease.stuck if it.proxy == service.proxy)
     return Situation(scope=service.scope, kind=service.kind, state=state, members=facts, stuck=stuck, leader_key=key)
-
-
-def _aged(key: LeaderKey, by_s: float) -> LeaderKey:
-    return LeaderKey(holder=key.holder, age_s=key.age_s + by_s, source=key.source, remaining_s=key.remaining_s)

@@ -1,0 +1,65 @@
+"""`trunkline plan` and `trunkline explain` in front of real HAProxies: what they say is what an agent then does."""
+
+import asyncio
+import json
+import sys
+
+import pytest
+from supervised import Supervised
+
+from trunkline.testing.fake_cluster import FakeCluster
+
+pytestmark = pytest.mark.haproxy
+WITHOUT = {"agent": {"enabled": False}}
+
+
+async def said(run: Supervised, *words: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of one command with the settings of this run."""
+    where = ("--config", str(run.config), "--dir", str(run.directory))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "trunkline", *words, *where),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+async def test_nothing_is_to_do_while_all_is_well(run: Supervised) -> None:
+    run.write(WITHOUT)
+    await run.serve()
+    code, out, _ = await said(run, "plan", "--json")
+    assert code == 0
+    primary = next(it for it in json.loads(out)["services"] if it["service"] == "postgres_primary")
+    assert primary["commands"] == []
+    assert {it["member"]: it["stance"] for it in primary["members"]} == {"pg1": "serves", "pg2": "out", "pg3": "out"}
+
+
+async def test_a_silent_api_is_answered_by_the_second_opinion(run: Supervised, cluster: FakeCluster) -> None:
+    run.write(WITHOUT)
+    await run.serve()
+    cluster.apis["pg1"].fall_silent()
+    code, out, _ = await said(run, "plan")
+    assert code == 0
+    assert "1. trunkline stick postgres_primary/pg1 checks" in out
+    assert "its PostgreSQL answers" in out
+    assert (await run.runtime.lease()).stuck == ()
+    code, out, _ = await said(run, "explain", "pg1")
+    assert code == 0
+    assert "the agent: kept, since its API is silent" in out
+
+
+async def test_what_cannot_be_said(run: Supervised) -> None:
+    code, _, err = await said(run, "plan")
+    assert code != 0
+    assert "HINT" in err
+    await run.serve()
+    code, _, err = await said(run, "explain", "nobody")
+    assert code == 2
+    assert "the members are pg1, pg2, pg3" in err
+
+
+async def test_the_table_is_printed_without_a_cluster(run: Supervised) -> None:
+    code, out, _ = await said(run, "plan", "--posture")
+    assert code == 0
+    assert "nothing else is known: it is left to HAProxy's checks" in out
