@@ -85,7 +85,7 @@ def running_balancer(running_lab: Lab, request: pytest.FixtureRequest) -> Iterat
 @pytest.fixture(scope="session", params=find_haproxies(), ids=_name)
 def running_steered(running_lab: Lab, request: pytest.FixtureRequest) -> Iterator[Balancer]:
     """The same with an agent, beside the other one. Ask for `steered` instead."""
-    balancer = Balancer(running_lab, request.param, name="steered", host="127.0.0.2", has_agent=True)
+    balancer = Balancer(running_lab, request.param, name="steered", host="127.0.0.3", has_agent=True)
     yield balancer
     balancer.stop()
 
