@@ -192,6 +192,12 @@ class RealSubject(Subject):
             self._process.kill()
         await self._process.wait()
 
+    async def terminate(self) -> None:
+        """End as HAProxy ends by itself, its workers with it."""
+        self._process.terminate()
+        async with asyncio.timeout(PATIENCE_S):
+            await self._process.wait()
+
     async def connect(self) -> tuple[str, str]:
         client = await self._knock()
         async with asyncio.timeout(PATIENCE_S):

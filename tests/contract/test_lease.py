@@ -176,8 +176,7 @@ async def test_a_hand_that_comes_between_wins(subject: Subject, ours: Sticky, th
     await subject.runtime.renew(LONG_MS)
     await stick(subject, ours)
     await set_state(subject, theirs)
-    assert await stuck(subject) == ()
-    await subject.runtime.renew(0)
+    assert (await subject.runtime.renew(0)).stuck == ()
     await asyncio.sleep(0.3)
     assert await health(subject) is (Health.UP if theirs == "ready" else SHOWN[Sticky(theirs)])
 

@@ -1,9 +1,7 @@
 """Leases where only a real HAProxy can show them: its checks, sessions and reloads, and that it comes to no harm."""
 
 import asyncio
-import os
 import re
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -57,8 +55,7 @@ async def master(
     async with asyncio.timeout(15):
         await real.start()
     yield real
-    with suppress(ProcessLookupError):
-        os.kill(real.pid, signal.SIGTERM)
+    await real.terminate()
     await real.end()
 
 
