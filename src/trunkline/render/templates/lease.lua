@@ -24,9 +24,11 @@
 local MOST_MS = 5000
 local LOOK_MS = 100
 local ASLEEP_MS = 1000
+local LOOKS_AGAIN = 5
 local USAGE = "PROXY/SERVER checks|drain|maint"
 
 local notes = {}               -- "proxy/server what" -> { target, proxy, server, what, is_done }
+local undone = {}              -- "proxy/server" -> { note, was_maint, looks }: checks must run there again, see look_again
 local ends_at = 0              -- of the lease, in ms of core.now()
 local looked_at = now_ms()     -- when the task below has last looked after the notes
 
@@ -101,8 +103,34 @@ end
 local function undo(note)
   if is_set(note) and tonumber(core.get_info().Stopping) ~= 1 then
     KINDS[note.what].undo(find(note.proxy, note.server))
+    local before = undone[note.target]
+    if note.had_checks then
+      local was_maint = note.what == "maint" or (before ~= nil and before.was_maint)
+      undone[note.target] = { note = note, was_maint = was_maint, looks = LOOKS_AGAIN }
+    end
   end
   forget(note)
+end
+
+-- HAProxy changes the flags of a check without a lock: what we resume can be lost to a thread that ends that very check
+-- (seen on 2.6), and the server would never be checked again. Out of maintenance it can be had anew from there alone.
+local function look_again(target, again)
+  local note = again.note
+  local server = find(note.proxy, note.server)
+  local is_noted = notes[key_of(target, "checks")] or notes[key_of(target, "maint")]
+  if server and (is_noted or is_in_maint(server)) then return end
+  again.looks = again.looks - 1
+  if not server or again.looks < 1 then undone[target] = nil end
+  if not undone[target] or has_checks(server) then return end
+  server:check_enable()
+  if again.was_maint and not has_checks(server) then
+    server:set_maint()
+    KINDS.maint.undo(server)
+  end
+end
+
+local function look_at_undone()
+  for target, again in pairs(undone) do pcall(look_again, target, again) end
 end
 
 -- One that fails shall not keep the others, and is tried again.
@@ -117,6 +145,7 @@ core.register_task(function()
     core.msleep(LOOK_MS)
     looked_at = now_ms()
     pcall(with_each_note, looked_at >= ends_at and undo or review)
+    pcall(look_at_undone)
   end
 end)
 
@@ -160,7 +189,7 @@ local function objection(server, target, what)
       return target .. " was set to " .. other .. " by hand"
     end
   end
-  if what == "checks" and not is_in_maint(server) and not has_checks(server) then
+  if what == "checks" and not undone[target] and not is_in_maint(server) and not has_checks(server) then
     return "the checks of " .. target .. " were suspended by hand, or it has none"
   end
 end
@@ -179,6 +208,8 @@ local function stick(applet, _, _, target, what, more)
     local maint = notes[key_of(target, "maint")]
     if what == "drain" and maint then undo(maint) end
     local note = { target = target, proxy = proxy, server = name, what = what, is_done = false }
+    local is_known = notes[key_of(target, "checks")] or undone[target]
+    note.had_checks = what ~= "drain" and (has_checks(server) or is_known ~= nil)
     notes[key_of(target, what)] = note   -- first: whoever asks may be gone at any moment
     KINDS[what].set(server)
     note.is_done = true
