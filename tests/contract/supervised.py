@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import quick_pulse
 import yaml
@@ -56,7 +56,8 @@ class Supervised:
     """One directory and one settings file, in which `trunkline run` is started, killed and started again."""
 
     def __init__(self, root: Path, haproxy: Binary, urls: tuple[str, ...]) -> None:
-        self.directory, self.config, self.log = root / "run", root / "trunkline.yml", root / "run.log"
+        self.directory, self.config = root / "run", root / "trunkline.yml"
+        self._logs: list[Path] = []
         self.paths = run_paths(self.directory, Settings())
         self.ports = free_ports(4)
         self.settings: dict[str, Any] = {
@@ -80,7 +81,7 @@ class Supervised:
         """Back when the process runs; `program`: what to start in place of the one with the quick pulse."""
         if not self.config.exists():
             self.write()
-        with self.log.open("ab") as log:
+        with self.new_log() as log:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, *(program or (quick_pulse.__file__,))),
                 *("run", "--config", self.config, "--dir", self.directory),
@@ -109,6 +110,12 @@ class Supervised:
             os.kill(pid, signal.SIGKILL)
         await self.until(lambda: not self.family.pids)
 
+    def new_log(self) -> BinaryIO:
+        """For what one process and its children say. HAProxy takes O_APPEND from the file that it logs to, for all who
+        share it: others who write to the same file would be overwritten."""
+        self._logs.append(self.config.with_name(f"run-{len(self._logs)}.log"))
+        return self._logs[-1].open("ab")
+
     @property
     def process(self) -> asyncio.subprocess.Process:
         """The supervisor that was started last."""
@@ -122,7 +129,7 @@ class Supervised:
     @property
     def words(self) -> str:
         """What all of them have said."""
-        return self.log.read_text(errors="replace") if self.log.exists() else ""
+        return "".join(log.read_text(errors="replace") for log in self._logs)
 
     def heeds(self, number: signal.Signals) -> bool:
         """Whether the supervisor handles this signal, or at least keeps it until it can."""

@@ -25,7 +25,7 @@ WITHOUT = {"agent": {"enabled": False}}
 async def agent_beside(run: Supervised) -> AsyncIterator[asyncio.subprocess.Process]:
     """`trunkline agent`, which nobody supervises."""
     words = (sys.executable, "-m", "trunkline", "agent", "--config", run.config, "--dir", run.directory)
-    with run.log.open("ab") as log:
+    with run.new_log() as log:
         process = await asyncio.create_subprocess_exec(*words, stdout=log, stderr=log)
     try:
         await run.said("steering HAProxy")
@@ -70,7 +70,7 @@ async def test_two_agents_never_steer_the_same(run: Supervised) -> None:
     await run.said("steering HAProxy")
     async with asyncio.timeout(20):
         words = (sys.executable, "-m", "trunkline", "agent", "--config", run.config, "--dir", run.directory)
-        with run.log.open("ab") as log:
+        with run.new_log() as log:
             second = await asyncio.create_subprocess_exec(*words, stdout=log, stderr=log)
         await run.said("another agent steers this HAProxy")
         second.send_signal(signal.SIGTERM)

@@ -5,20 +5,47 @@ closes however we end.
 """
 
 import asyncio
+import os
+import signal
 import socket
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
 
 import structlog
 
+from trunkline.adapters.files import read_text
+from trunkline.adapters.process_table import command_line
 from trunkline.agent.keeper import STEADY_S, backoff_s
 
 STOP_TIMEOUT_S = 3.0
 LONGEST_PAUSE_S = 4.0
+POLL_S = 0.01
+LOCK = "agent.lock"
+"""What the agent that steers holds; its pid is in it."""
 
 log = structlog.get_logger()
+
+
+async def end_orphan(directory: Path) -> None:
+    """End the agent that a killed supervisor has left; it may hang, or not have noticed. What it has set is leased."""
+    pid = _orphan(directory)
+    if pid is None:
+        return
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            while _orphan(directory) is not None:  # noqa: ASYNC110 - nobody tells us: it is not our child
+                await asyncio.sleep(POLL_S)
+
+
+def _orphan(directory: Path) -> int | None:
+    noted = (read_text(directory / LOCK) or "").strip()
+    words = command_line(int(noted)) if noted.isdigit() else ()
+    return int(noted) if "--child" in words and str(directory) in words else None
 
 
 class Offspring:

@@ -25,7 +25,7 @@ from trunkline.adapters.systemd import notify
 from trunkline.agent.configuration import wanted_endpoints
 from trunkline.agent.directory import prepare
 from trunkline.agent.keeper import Keeper, Place
-from trunkline.agent.offspring import Offspring
+from trunkline.agent.offspring import Offspring, end_orphan
 from trunkline.agent.supervisor import Supervisor
 from trunkline.agent.tasks import Tasks
 from trunkline.config.settings import Settings
@@ -84,6 +84,7 @@ async def run(
         require_free(wanted_endpoints(settings), ours=family(place.paths).pids)
         supervisor = Supervisor(Keeper(place, await _taken_over(place)), settings)
         offspring = None
+        await end_orphan(directory)
         if settings.agent.enabled:
             offspring = Offspring(agent_command, check_log.bind(check_log_name(place.paths)))
         try:
