@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from trunkline.model.cluster import MemberAnswer, Role
-from trunkline.model.command import Command, EndSessions, SetHealth, Stick, Unstick
+from trunkline.model.command import Command, EndSession, EndSessions, SetHealth, Stick, Unstick
 from trunkline.model.desired import ServiceKind
 from trunkline.model.facts import (
     LeaderKey,
@@ -130,6 +130,8 @@ def _done(machine: Machine, command: Command) -> Machine:
             return replace(machine, is_up=False, sessions=0)
         case EndSessions():
             return replace(machine, sessions=0)
+        case EndSession():
+            return replace(machine, sessions=max(0, machine.sessions - 1))
         case Stick(what=what) | Unstick(what=what):
             is_on = isinstance(command, Stick)
             noted = machine.noted | {what} if is_on else machine.noted - {what}

@@ -97,6 +97,20 @@ class ReplicaServiceSettings(ServiceSettings):
         validate_default=True,
     )
     fallback_to_primary: bool = setting(True, "Whether the primary serves here when no replica can.")
+    drain_deadline_s: Seconds | None = setting(
+        None,
+        "How long sessions may stay at a replica that gets no new ones (its lag, a tag, a drain). Then all of them are "
+        "ended at once, in a transaction or not, provided that another replica serves and that it is not merely "
+        "silent. Without it: for as long as they like. Needs the agent.",
+        unit="s",
+        ge=1,
+        le=7 * DAY_S,
+    )
+    end_sessions_on_promotion: bool = setting(
+        False,
+        "Whether read sessions of a replica that becomes the primary are ended, as soon as another replica serves. "
+        "Off, they live on at the primary. Needs the agent.",
+    )
 
     @property
     def lag_limit_bytes(self) -> int | None:

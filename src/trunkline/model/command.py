@@ -49,7 +49,17 @@ class EndSessions:
     worker_pid: int | None = None
 
 
-Command = SetHealth | Stick | Unstick | EndSessions
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndSession:
+    """`shutdown session ID`: one alone, in the worker that serves. `server` is where it ends at."""
+
+    proxy: str
+    server: str
+    session_id: str
+    reason: str
+
+
+Command = SetHealth | Stick | Unstick | EndSessions | EndSession
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,3 +83,5 @@ def words(command: Command) -> str:
         case EndSessions():
             at = f"@!{command.worker_pid} " if command.worker_pid is not None else ""
             return f"{at}shutdown sessions server {target}"
+        case EndSession():
+            return f"shutdown session {command.session_id}"

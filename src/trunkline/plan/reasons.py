@@ -69,7 +69,7 @@ def judge(case: Case) -> Verdict:
             qualifies=may, agrees=not is_missing, reason=missing if is_missing else told, is_notable=is_missing
         )
     if server.health in BY_HAND:
-        by_hand = f"set to {BY_HAND[server.health]} by hand; it {told}"
+        by_hand = f"set to {BY_HAND[server.health]} by hand; it {told}{_deadline(case, server)}"
         return Verdict(qualifies=may, agrees=may is not True, reason=by_hand, is_notable=True)
     is_in = server.takes_sessions
     if may is None:
@@ -77,9 +77,22 @@ def judge(case: Case) -> Verdict:
         is_notable = case.is_seen and (case.member is None or server.check_status not in UNDERSTOOD)
         return Verdict(qualifies=None, agrees=True, reason=f"{told}; {words}", is_notable=is_notable)
     if may == is_in:
-        return Verdict(qualifies=may, agrees=True, reason=told, is_notable=not is_in and not is_ordinary(case))
+        is_notable = not is_in and not is_ordinary(case)
+        return Verdict(qualifies=may, agrees=True, reason=f"{told}{_deadline(case, server)}", is_notable=is_notable)
     words = _why_still_in(server, case.service.timing) if is_in else haproxy_says(server)
     return Verdict(qualifies=may, agrees=False, reason=f"{told}; yet {words}", is_notable=True)
+
+
+def _deadline(case: Case, server: ServerState) -> str:
+    """What becomes of sessions at a replica that gets no new ones. Since when a drain lasts, HAProxy does not say."""
+    is_closed = server.health in (Health.NOLB, Health.DRAIN) and server.sessions > 0
+    settings = case.settings
+    if not is_closed or not isinstance(settings, ReplicaServiceSettings) or settings.drain_deadline_s is None:
+        return ""
+    left_s = int(settings.drain_deadline_s) - server.last_change_s
+    after = f"after {duration(int(settings.drain_deadline_s))} without new ones"
+    when = after if server.health is Health.DRAIN else f"in {duration(left_s)}" if left_s > 0 else "now"
+    return f"; its sessions ({server.sessions}) are ended {when}, if another replica serves"
 
 
 def is_ordinary(case: Case) -> bool:
