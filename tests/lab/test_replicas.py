@@ -92,6 +92,7 @@ async def test_who_lags_gets_nobody_new_and_keeps_whom_it_has(balancer: Balancer
                 await direct.execute("select pg_wal_replay_pause()")
                 await write_wal(balancer)
                 await until_health(strict, Health.NOLB, late)
+                await until_health(strict, Health.UP, other)  # it had to replay all of it, too
                 assert {await read(strict) for _ in range(6)} == {host_of(balancer, other)}
                 await mine.execute("select 1")
                 await direct.execute("select pg_wal_replay_resume()")

@@ -37,8 +37,6 @@ def dynamic_config() -> dict[str, object]:
         "ttl": TTL_S,
         "loop_wait": LOOP_WAIT_S,
         "retry_timeout": RETRY_TIMEOUT_S,
-        # Without it Patroni itself demotes a healthy primary when the store has been silent for retry_timeout.
-        "failsafe_mode": True,
         "postgresql": {"use_pg_rewind": True, "parameters": {"max_connections": MAX_CONNECTIONS}},
     }
 
