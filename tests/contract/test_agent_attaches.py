@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 import pytest
+from contract_subjects import Postgres
 from supervised import Supervised
 
 from trunkline.adapters.files import read_text
@@ -122,3 +123,28 @@ def is_running(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+async def test_sessions_at_a_replica_that_lags_end_with_its_deadline(
+    run: Supervised, cluster: FakeCluster, postgres: dict[str, Postgres]
+) -> None:
+    replicas = {"bind": [f"127.0.0.1:{run.ports[1]}"], "lag_limit": 1000, "drain_deadline_s": 1.5}
+    run.write({"services": {"primary": {"bind": [f"127.0.0.1:{run.ports[0]}"]}, "replicas": replicas}})
+    await run.serve()
+    await run.said("steering HAProxy")
+    readers = [await run.connect(run.ports[1]) for _ in range(4)]
+    async with asyncio.timeout(20):
+        for name in ("pg2", "pg2", "pg3", "pg3"):
+            await postgres[name].clients.get()
+    cluster.stories["pg2"].lag_bytes = 5000
+    began = asyncio.get_running_loop().time()
+    ends = [asyncio.create_task(reader.read()) for reader, _ in readers]
+    async with asyncio.timeout(20):
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    assert asyncio.get_running_loop().time() - began > 1.0  # HAProxy counts whole seconds since a server is NOLB
+    await run.said("shutdown sessions server postgres_replicas/pg2")
+    await asyncio.wait(ends, timeout=1.0)
+    assert sum(task.done() for task in ends) == 2
+    for task in ends:
+        task.cancel()
+    await asyncio.gather(*ends, return_exceptions=True)

@@ -12,9 +12,10 @@ from trunkline.agent.discovery import Known, key, reachable_url, resolved
 from trunkline.agent.steering import Steered, Steering
 from trunkline.agent.tasks import Tasks
 from trunkline.agent.watching import LeaderSource, Watcher
-from trunkline.config.settings import ClusterSettings, Settings
+from trunkline.config.settings import ClusterSettings, ReplicaServiceSettings, Settings
 from trunkline.model.desired import HostFacts, Paths, Server, Service, ServiceKind
 from trunkline.plan.balancer import desired_balancer
+from trunkline.plan.replicas import ReplicaPolicy
 
 LOOK_S = 0.5
 ANY_HOST = HostFacts(file_limit=None, haproxy_version=(2, 6))
@@ -68,12 +69,24 @@ class Guide:
             tasks.start(f"watch {scope}", watcher.run)
         apis = _apis(known)
         watcher.follow((server, apis[server.member]) for server in _servers(own))
-        return Steered(scope=scope, services=own, watcher=watcher)
+        return Steered(scope=scope, services=own, watcher=watcher, policies=_policies(chosen, own))
 
 
 def _apis(known: Known) -> Mapping[str, str]:
     """Where each member's API is asked."""
     return {member.name: reachable_url(key(member.api_url), known.addresses) for member in known.view.members}
+
+
+def _policies(chosen: ClusterSettings, services: tuple[Service, ...]) -> Mapping[str, ReplicaPolicy]:
+    """What settings ask of each replicas' service, by proxy."""
+    wanted = {service.proxy: getattr(chosen.services, service.kind.value) for service in services}
+    return {
+        proxy: ReplicaPolicy(
+            drain_deadline_s=its.drain_deadline_s, end_sessions_on_promotion=its.end_sessions_on_promotion
+        )
+        for proxy, its in wanted.items()
+        if isinstance(its, ReplicaServiceSettings)
+    }
 
 
 def _servers(services: tuple[Service, ...]) -> tuple[Server, ...]:

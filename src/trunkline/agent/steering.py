@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
 import structlog
@@ -25,6 +25,7 @@ from trunkline.model.proxy import ProxyState
 from trunkline.model.receipt import Deed, Glimpse
 from trunkline.plan.pace import choose_pace
 from trunkline.plan.posture import FENCE_BEFORE_S
+from trunkline.plan.replicas import ReplicaPolicy, closed_since, steer_replicas
 from trunkline.plan.steering import judge_members, steer
 from trunkline.wire.check_log import CheckReport
 from trunkline.wire.runtime import parse_stat
@@ -44,11 +45,12 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steered:
-    """One cluster behind this HAProxy: its services, and who knows its facts."""
+    """One cluster behind this HAProxy: its services, who knows its facts, what settings ask of replicas, by proxy."""
 
     scope: str
     services: tuple[Service, ...]
     watcher: Watcher
+    policies: Mapping[str, ReplicaPolicy] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,7 @@ class Steering:
         self._executor = Executor(runtime, master)
         self._witness = witness
         self._sessions: dict[tuple[int, str, str], int] = {}
+        self._closed_since: dict[str, Mapping[str, float]] = {}
         self._stuck_since: dict[tuple[str, str, str], float] = {}
         self._workers = Workers()
         self._workers_at = 0.0
@@ -147,7 +150,7 @@ class Steering:
     async def _steer(self, cluster: Steered, situation: Situation, view: View, now: float) -> tuple[Deed, ...]:
         if situation.kind is ServiceKind.PRIMARY:
             self._set_pace(cluster, situation, now)
-        plan = steer(situation)
+        plan = self._plan(cluster, situation, now)
         deeds = await self._executor.perform(plan.commands)
         self._tell(situation.state.name, plan, deeds)
         if situation.kind is ServiceKind.PRIMARY:
@@ -156,6 +159,15 @@ class Steering:
             seen = glimpse(situation, view.lease, at_s=at_s, deeds=deeds, ended=ended)
             self._witness(cluster.scope, situation.state.name, seen)
         return deeds
+
+    def _plan(self, cluster: Steered, situation: Situation, now: float) -> Plan:
+        plan, proxy = steer(situation), situation.state.name
+        policy = cluster.policies.get(proxy)
+        if policy is None:
+            return plan
+        since = closed_since(self._closed_since.get(proxy, {}), situation.state, now)
+        self._closed_since[proxy] = since
+        return replace(plan, commands=plan.commands + steer_replicas(situation, policy, since, now).commands)
 
     def _count_ended(self, situation: Situation, pid: int) -> int:
         """Sessions that are gone from servers which must not have them, compared with the cycle before: those that we
