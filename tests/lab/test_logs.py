@@ -159,10 +159,19 @@ async def test_a_failover_is_one_line_for_each_server_and_each_session(
         which: count for which, count in changes(balancer, begin).items() if which[0].startswith("postgres_primary/")
     }
     assert seen == {down: 1, up: 1}
-    lines = [each.groupdict() for each in SESSION.finditer(said_since(balancer, begin))]
+
+    def sessions_of(lines: list[dict[str, str]]) -> Counter[str]:
+        return Counter(line["client"] for line in lines if line["server"] != "postgres_primary/hold")
+
+    def logged() -> list[dict[str, str]]:
+        return [each.groupdict() for each in SESSION.finditer(said_since(balancer, begin))]
+
+    attempts = len(change.load.attempts)
+    await until(lambda: sum(sessions_of(logged()).values()) >= attempts, timeout_s=10)  # the last ones have just ended
+    lines = logged()
     returned = [line["client"] for line in lines if line["server"] == "postgres_primary/hold"]
-    sessions = Counter(line["client"] for line in lines if line["server"] != "postgres_primary/hold")
+    sessions = sessions_of(lines)
     measured(f"{len(change.load.attempts)} attempts, {len(lines)} lines, {len(returned)} ways back to the hold")
     assert set(sessions.values()) == {1}
-    assert len(sessions) >= len(change.load.attempts)  # the loops break off what they are at when they end
+    assert len(sessions) >= attempts  # the loops break off what they are at when they end
     assert set(returned) <= sessions.keys()
