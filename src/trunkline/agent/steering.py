@@ -96,9 +96,12 @@ class Steering:
         """HAProxy has told how a check of its own went."""
         now = time.monotonic()
         for cluster in self.steered:
-            if any(service.proxy == report.proxy for service in cluster.services):
+            kinds = [service.kind for service in cluster.services if service.proxy == report.proxy]
+            if kinds:
                 if report.is_silent:
                     cluster.watcher.check_was_silent(report.server)
+                if report.is_ok and kinds == [ServiceKind.PRIMARY]:
+                    cluster.watcher.check_has_passed(report.server)
                 self._hinted_at[cluster.scope] = now
                 cluster.watcher.hurry()
                 self.wake()

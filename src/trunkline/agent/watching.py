@@ -50,6 +50,7 @@ class _Member:
     port: PortFact | None = None
     port_at: float = 0.0
     check_silent_at: float | None = None
+    check_passed_at: float = 0.0
 
 
 class Watcher:
@@ -111,6 +112,14 @@ class Watcher:
             if member.server.name == server:
                 member.check_silent_at = time.monotonic()
 
+    def check_has_passed(self, server: str) -> None:
+        """HAProxy has told that a check of its own has found the primary here: whoever was asked before that, and has
+        denied it, is asked again before it counts."""
+        for member in self._members.values():
+            if member.server.name == server:
+                member.check_passed_at = time.monotonic()
+                member.rest = _unless_overtaken(member.rest, member.rest_at, member.check_passed_at)
+
     def facts(self, now: float) -> tuple[MemberFacts, ...]:
         """Everything that is known, with its age at this moment of the monotonic clock."""
         return tuple(_facts(name, member, now) for name, member in sorted(self._members.items()))
@@ -146,6 +155,7 @@ class Watcher:
             if member.rest is not None:
                 member.rest = replace(member.rest, took_s=time.monotonic() - asked_at)
             member.rest_at = asked_at
+            member.rest = _unless_overtaken(member.rest, asked_at, member.check_passed_at)
             if _gist(before) != _gist(member.rest):
                 self._changed()
             await self._pause(asked_at, lambda: self.pace.rest_s)
@@ -211,6 +221,13 @@ def _facts(name: str, member: _Member, now: float) -> MemberFacts:
         port=replace(member.port, age_s=now - member.port_at) if member.port else None,
         check_silent_s=now - silent_at if silent_at is not None and now - silent_at < CHECK_MEMORY_S else None,
     )
+
+
+def _unless_overtaken(fact: RestFact | None, asked_at: float, passed_at: float) -> RestFact | None:
+    """What was said to a question of before `passed_at`, if it says that this is the primary, or says nothing."""
+    if fact is None or fact.answer is None or fact.answer.accepts_writes or asked_at >= passed_at:
+        return fact
+    return None
 
 
 def _gist(fact: RestFact | None) -> Sequence[object]:
