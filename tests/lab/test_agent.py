@@ -1,18 +1,22 @@
 """A role change with an agent beside HAProxy, and what becomes of one whose agent is killed or stopped in it."""
 
 import asyncio
+import json
 import signal
 import time
 from collections.abc import Callable
 
 import pytest
 
+from tests.lab.commands import command
+from tests.lab.receipts import assert_true, receipt_after, receipts, told
 from tests.lab.role_change import RoleChange, play
 from tests.lab.test_failover import assert_comes_back, assert_kept, lives, sessions
 from trunkline.lab.balancer import Balancer
 from trunkline.lab.faults import FAULTS, SWITCHOVER, Fault
 from trunkline.lab.load import READ_ONLY
 from trunkline.lab.processes import send, wait_until
+from trunkline.plan.timeline import sentence
 
 AGENT_TIMEOUT_S = 20.0
 
@@ -22,11 +26,15 @@ async def test_a_role_change_is_followed_at_once(
     fault: Fault, steered: Balancer, rounds: int, measured: Callable[[str], None]
 ) -> None:
     for _ in range(rounds):
+        before = len(receipts(steered))
         async with sessions(steered) as (idle, _):
             change = await play(steered, fault)
             measured(str(change))
             assert_kept(change)
             assert not await lives(idle)
+        receipt = await receipt_after(steered, before)
+        measured(told(receipt, change))
+        assert_true(receipt, change, steered)
         if change.new != change.old:
             await assert_comes_back(steered, change)
         await asyncio.to_thread(steered.lab.heal)
@@ -65,3 +73,18 @@ async def test_an_agent_that_is_lost_costs_nobody_anything(
     assert_kept(change)
     assert wait_until(lambda: steered.agent not in (None, agent), timeout_s=AGENT_TIMEOUT_S)
     await asyncio.to_thread(steered.lab.heal)
+
+
+def test_the_history_is_for_reading(steered: Balancer) -> None:
+    """What `trunkline history` prints of the role changes above, or of one of its own."""
+    if not receipts(steered):
+        steered.lab.switchover()
+        assert wait_until(lambda: receipts(steered) != (), timeout_s=AGENT_TIMEOUT_S)
+        steered.lab.heal()
+    last = receipts(steered)[-1]
+    text = command(steered, "history", "--last", "1").stdout
+    assert sentence(last) in text
+    assert ": promoted" in text
+    (kept,) = json.loads(command(steered, "history", "--last", "1", "--json").stdout)["receipts"]
+    assert kept["new"] == last.new
+    assert [it["what"] for it in kept["sightings"]] == [it.what for it in last.sightings]

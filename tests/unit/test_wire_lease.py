@@ -15,6 +15,7 @@ FULL = """\
 closed postgres_replicas
 held postgres_primary 3 1204
 held postgres_replicas 1 7
+released postgres_primary 12 2406
 stuck postgres_primary pg1 checks
 stuck postgres_primary pg1 drain
 stuck postgres_replicas pg:2 maint
@@ -32,6 +33,7 @@ def lines(lease: Lease) -> list[str]:
         f"stopping {int(lease.is_stopping)}",
         *(f"stuck {it.proxy} {it.server} {it.what}" for it in lease.stuck),
         *(f"held {proxy} {count} {waited_ms[proxy]}" for proxy, count in lease.held),
+        *(f"released {proxy} {count} {waited_ms}" for proxy, count, waited_ms in lease.released),
         *(f"closed {proxy}" for proxy in lease.closed),
     ]
 
@@ -40,12 +42,14 @@ def lines(lease: Lease) -> list[str]:
 def leases(draw: st.DrawFn) -> Lease:
     stuck = draw(st.sets(st.tuples(names, names, st.sampled_from(Sticky)), max_size=4))
     held = sorted(draw(st.dictionaries(names, st.tuples(numbers, numbers), max_size=3)).items())
+    released = sorted(draw(st.dictionaries(names, st.tuples(numbers, numbers), max_size=3)).items())
     return Lease(
         pid=draw(numbers),
         is_stopping=draw(st.booleans()),
         stuck=tuple(Stuck(proxy=proxy, server=server, what=what) for proxy, server, what in sorted(stuck)),
         held=tuple((proxy, count) for proxy, (count, _) in held),
         waited_ms=tuple((proxy, waited) for proxy, (_, waited) in held),
+        released=tuple((proxy, count, waited) for proxy, (count, waited) in released),
         closed=tuple(sorted(draw(st.sets(names, max_size=3)))),
     )
 
@@ -70,6 +74,7 @@ def test_everything_that_can_be_said() -> None:
         ),
         held=(("postgres_primary", 3), ("postgres_replicas", 1)),
         waited_ms=(("postgres_primary", 1204), ("postgres_replicas", 7)),
+        released=(("postgres_primary", 12, 2406),),
         closed=("postgres_replicas",),
     )
 

@@ -31,3 +31,24 @@ async def probe(host: str, port: int, *, timeout_s: float) -> PortVerdict:
         return PortVerdict.CLOSING
     except OSError:  # no route to the host
         return PortVerdict.SILENT
+
+
+async def outlast(host: str, port: int, *, for_s: float) -> bool:
+    """Stay connected without a word for so long; whether PostgreSQL has ended it before.
+
+    It does so within milliseconds when its postmaster dies or is asked to shut down, which no question finds out as
+    soon. Nothing of it is in PostgreSQL's log, unless that has each connection. Raises OSError where nobody listens.
+    """
+    writer = None
+    try:
+        async with asyncio.timeout(for_s):
+            reader, writer = await asyncio.open_connection(host, port)
+            await reader.read(ANSWER_BYTES)
+        return True
+    except TimeoutError:
+        return False
+    except ConnectionResetError:
+        return True
+    finally:
+        if writer is not None:
+            writer.close()

@@ -82,7 +82,6 @@ class Steering:
         self._workers = Workers()
         self._workers_at = 0.0
         self._pid = 0
-        self._hinted_at: dict[str, float] = {}
         self._flux_since: dict[str, float] = {}
         self._refused: dict[str, str] = {}
         self._warned: dict[str, tuple[str, ...]] = {}
@@ -94,7 +93,6 @@ class Steering:
 
     def hear(self, report: CheckReport) -> None:
         """HAProxy has told how a check of its own went."""
-        now = time.monotonic()
         for cluster in self.steered:
             kinds = [service.kind for service in cluster.services if service.proxy == report.proxy]
             if kinds:
@@ -102,8 +100,7 @@ class Steering:
                     cluster.watcher.check_was_silent(report.server)
                 if report.is_ok and kinds == [ServiceKind.PRIMARY]:
                     cluster.watcher.check_has_passed(report.server)
-                self._hinted_at[cluster.scope] = now
-                cluster.watcher.hurry()
+                cluster.watcher.hint()
                 self.wake()
 
     async def run(self) -> NoReturn:
@@ -153,6 +150,8 @@ class Steering:
     async def _steer(self, cluster: Steered, situation: Situation, view: View, now: float) -> tuple[Deed, ...]:
         if situation.kind is ServiceKind.PRIMARY:
             self._set_pace(cluster, situation, now)
+            served = [it.name for it in situation.state.servers if it.takes_sessions and not it.is_backup]
+            cluster.watcher.stay_with(served[0] if len(served) == 1 else None)
         plan = self._plan(cluster, situation, now)
         deeds = await self._executor.perform(plan.commands)
         self._tell(situation.state.name, plan, deeds)
@@ -225,7 +224,7 @@ class Steering:
         )
 
     def _set_pace(self, cluster: Steered, situation: Situation, now: float) -> None:
-        has_hint = now - self._hinted_at.get(cluster.scope, -HINT_S) < HINT_S
+        has_hint = now - cluster.watcher.hinted_at < HINT_S
         since = self._flux_since.setdefault(cluster.scope, now)
         pace = choose_pace(judge_members(situation), has_hint=has_hint, bursting_s=now - since)
         if "burst" not in pace.name and not has_hint:
@@ -259,6 +258,8 @@ class Steering:
 def glimpse(situation: Situation, lease: Lease, *, at_s: float, deeds: tuple[Deed, ...], ended: int) -> Glimpse:
     """What one cycle has seen and done for the primary."""
     names = {facts.server: facts.name for facts in situation.members}
+    proxy = situation.state.name
+    released, waited_ms = next(((count, ms) for name, count, ms in lease.released if name == proxy), (0, 0))
     servers = [it for it in situation.state.servers if it.takes_sessions and it.name in names]
     return Glimpse(
         at_s=at_s,
@@ -268,8 +269,9 @@ def glimpse(situation: Situation, lease: Lease, *, at_s: float, deeds: tuple[Dee
         leader_key=situation.leader_key,
         deeds=deeds,
         ended=ended,
-        held=dict(lease.held).get(situation.state.name, 0),
-        longest_wait_s=dict(lease.waited_ms).get(situation.state.name, 0) / 1000,
+        held=dict(lease.held).get(proxy, 0),
+        released=released,
+        longest_wait_s=max(waited_ms, dict(lease.waited_ms).get(proxy, 0)) / 1000,
     )
 
 

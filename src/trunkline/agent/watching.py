@@ -5,6 +5,7 @@ none waits for another, so that a source that hangs costs only itself. Nothing i
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import NoReturn, Protocol
 
 from trunkline.adapters.patroni_rest import PatroniRest
-from trunkline.adapters.postgres_port import probe
+from trunkline.adapters.postgres_port import outlast, probe
 from trunkline.agent.other_members import OtherMembers
 from trunkline.config.settings import ApiSettings
 from trunkline.errors import PatroniError, SilentError
@@ -24,6 +25,11 @@ ANSWER_TIMEOUT_S = 1.0
 PORT_TIMEOUT_S = 1.0
 FRESH_ENOUGH_S = 0.2
 CHECK_MEMORY_S = 5.0
+OUTLAST_S = 25.0
+"""A connection that waits for PostgreSQL's end is renewed so often: authentication_timeout is 60 s by default."""
+
+OUTLAST_PAUSE_S = 1.0
+PATIENCE = 0.8
 
 
 class LeaderSource(Protocol):
@@ -51,6 +57,7 @@ class _Member:
     port_at: float = 0.0
     check_silent_at: float | None = None
     check_passed_at: float = 0.0
+    is_served: bool = False
 
 
 class Watcher:
@@ -60,11 +67,13 @@ class Watcher:
         self._others = OtherMembers()
         self.source: LeaderSource = source or self._others
         self.pace = AT_REST
+        self.hinted_at = -math.inf
         self._api = api.model_copy(update={"timeout_s": min(ANSWER_TIMEOUT_S, api.timeout_s)})
         self._changed = changed
         self._members: dict[str, _Member] = {}
         self._tasks: dict[str, list[asyncio.Task[NoReturn]]] = {}
         self._quicker = asyncio.Event()
+        self._served = asyncio.Event()
         self._rest: PatroniRest | None = None
 
     async def run(self) -> NoReturn:
@@ -106,6 +115,19 @@ class Watcher:
         self._quicker.set()
         self._quicker = asyncio.Event()
 
+    def hint(self) -> None:
+        """Something has said that there is news."""
+        self.hinted_at = time.monotonic()
+        self.hurry()
+
+    def stay_with(self, server: str | None) -> None:
+        """The primary that HAProxy serves now: its end is to be known at once."""
+        for member in self._members.values():
+            is_served = member.server.name == server
+            if is_served and not member.is_served:
+                self._served.set()
+            member.is_served = is_served
+
     def check_was_silent(self, server: str) -> None:
         """HAProxy has told that a check of its own had no answer."""
         for member in self._members.values():
@@ -133,6 +155,7 @@ class Watcher:
         self._tasks[name] = [
             asyncio.create_task(self._ask_rest(member), name=f"ask {name}"),
             asyncio.create_task(self._ask_port(member), name=f"probe {name}"),
+            asyncio.create_task(self._stay(member), name=f"stay with {name}"),
         ]
 
     def _forget(self, name: str) -> None:
@@ -185,6 +208,23 @@ class Watcher:
                 if verdict is not before:
                     self._changed()
             await self._pause(asked_at, lambda: self.pace.port_s)
+
+    async def _stay(self, member: _Member) -> NoReturn:
+        """While it is served, a connection to it that ends when PostgreSQL does, or its authentication_timeout."""
+        postgres = member.server.postgres
+        patience_s = OUTLAST_S
+        while True:
+            while not member.is_served:
+                self._served.clear()
+                await self._served.wait()
+                patience_s = OUTLAST_S
+            began = time.monotonic()
+            with suppress(OSError):
+                if await outlast(postgres.address, postgres.port, for_s=patience_s):
+                    patience_s = max(OUTLAST_PAUSE_S, PATIENCE * (time.monotonic() - began))
+                    self.hint()
+                    self._changed()
+            await asyncio.sleep(max(0.0, began + OUTLAST_PAUSE_S - time.monotonic()))
 
     async def _ask_key(self) -> NoReturn:
         while True:

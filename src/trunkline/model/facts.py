@@ -116,7 +116,8 @@ class Lease:
 
     `pid`: of the worker that answers; after a reload it is another, which knows of nothing stuck. `is_stopping`: a
     reload has left it behind. `held`: clients that wait, by proxy. `waited_ms`: the longest that one of them has waited
-    by now, by proxy. `closed`: proxies whose ports refuse, because their hold has expired.
+    by now, by proxy. `released`: (proxy, clients that have waited and wait no more since the renewal before, the
+    longest wait of one of them in ms). `closed`: proxies whose ports refuse, because their hold has expired.
     """
 
     pid: int
@@ -124,6 +125,7 @@ class Lease:
     stuck: tuple[Stuck, ...] = ()
     held: tuple[tuple[str, int], ...] = ()
     waited_ms: tuple[tuple[str, int], ...] = ()
+    released: tuple[tuple[str, int, int], ...] = ()
     closed: tuple[str, ...] = ()
 
 

@@ -54,8 +54,9 @@ class Receipt:
 
     `old`, `new`: Patroni's names, None where there was none before. `timeline_before`, `timeline_after`: PostgreSQL's.
     `is_planned`: whether the old primary was seen shutting down in order. `sessions_ended`: sessions to a server that
-    was no longer the primary, in any worker. `held`: the most clients that waited at once, `longest_wait_s`: of them.
-    `gap_s`: how long nobody was served here.
+    was no longer the primary, in any worker. `held`: clients that had to wait, `longest_wait_s`: of them. `gap_s`: how
+    long nobody was served here. `blind_s`: the longest while in it in which the agent did not look, so that moments
+    after it may be late by as much; 0 where it looked all the time.
     """
 
     scope: str
@@ -71,8 +72,19 @@ class Receipt:
     sessions_ended: int = 0
     held: int = 0
     longest_wait_s: float = 0.0
+    blind_s: float = 0.0
     sightings: tuple[Sighting, ...] = ()
     deeds: tuple[Deed, ...] = ()
+
+    def moment(self, what: Sight) -> float | None:
+        """When this was seen, if it was."""
+        return next((it.at_s for it in self.sightings if it.what is what), None)
+
+    @property
+    def reroute_s(self) -> float | None:
+        """From the promotion to the first session that HAProxy would have sent there; None where one was not seen."""
+        promoted_s, served_s = self.moment(Sight.PROMOTED), self.moment(Sight.SERVED)
+        return None if promoted_s is None or served_s is None else max(0.0, served_s - promoted_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +93,9 @@ class Glimpse:
 
     `at_s`: of the cycle, seconds since the epoch; ages in facts count back from it. `serving`: members that HAProxy
     sends new sessions to, by their Patroni names; `healthy`: those of them that HAProxy's own check has passed.
-    `deeds`: performed or refused in this cycle. `ended`: sessions that were ended by them. `held`, `longest_wait_s`:
-    clients that wait now.
+    `deeds`: performed or refused in this cycle. `ended`: sessions that are gone from servers which must not have them.
+    `held`: clients that wait now; `released`: those that have waited, and wait no more since the cycle before;
+    `longest_wait_s`: of both.
     """
 
     at_s: float
@@ -93,4 +106,5 @@ class Glimpse:
     deeds: tuple[Deed, ...] = ()
     ended: int = 0
     held: int = 0
+    released: int = 0
     longest_wait_s: float = 0.0

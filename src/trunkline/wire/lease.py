@@ -18,11 +18,14 @@ def parse_lease(text: str) -> Lease:
     stopping: list[bool] = []
     stuck: list[Stuck] = []
     held: list[tuple[str, int, int]] = []
+    released: list[tuple[str, int, int]] = []
     closed: list[str] = []
     for line in text.splitlines():
         match line.split():
             case ["held", proxy, count, waited_ms]:
                 held.append((proxy, _number(count), _number(waited_ms)))
+            case ["released", proxy, count, waited_ms]:
+                released.append((proxy, _number(count), _number(waited_ms)))
             case ["stuck", proxy, server, word]:
                 stuck.append(Stuck(proxy=proxy, server=server, what=_sticky(word)))
             case ["closed", proxy]:
@@ -44,6 +47,7 @@ def parse_lease(text: str) -> Lease:
         stuck=tuple(sorted(stuck, key=lambda it: (it.proxy, it.server, it.what))),
         held=tuple((proxy, count) for proxy, count, _ in held),
         waited_ms=tuple((proxy, waited_ms) for proxy, _, waited_ms in held),
+        released=tuple(sorted(released)),
         closed=tuple(sorted(closed)),
     )
 

@@ -10,6 +10,7 @@
 -- The answer to the second and third is "done". To the others it is lines, each a word and what belongs to it:
 --
 --   held PROXY COUNT MS             clients that wait, and how long the first of them has
+--   released PROXY COUNT MS         clients that wait no more, and the longest wait of one: since the last `lease`
 --   stuck PROXY SERVER WHAT         noted
 --   pid 4711                        of this worker
 --   stopping 0|1                    whether a reload has left it behind; the last line
@@ -153,7 +154,18 @@ local function deny(applet, why)
   applet:send("refused: " .. why .. "\n\n")
 end
 
-local function report(applet)
+-- Who has waited and waits no more, as a line for each proxy.
+local function tell_released(lines, is_forgotten)
+  for proxy, lot in pairs(parked) do
+    local gone = lot.let_go
+    if gone.count > 0 then
+      lines[#lines + 1] = "released " .. proxy .. " " .. gone.count .. " " .. math.floor(gone.longest_ms)
+    end
+    if is_forgotten then lot.let_go = { count = 0, longest_ms = 0 } end
+  end
+end
+
+local function report(applet, is_renewal)
   local info, now, lines = core.get_info(), now_ms(), {}
   with_each_note(review)
   for _, note in pairs(notes) do
@@ -164,6 +176,7 @@ local function report(applet)
     local since = first_since(lot)
     if since then lines[#lines + 1] = "held " .. proxy .. " " .. lot.count .. " " .. math.floor(now - since) end
   end
+  tell_released(lines, is_renewal == true)
   table.sort(lines)
   lines[#lines + 1] = "pid " .. info.Pid
   lines[#lines + 1] = "stopping " .. (tonumber(info.Stopping) == 1 and 1 or 0)
@@ -177,7 +190,7 @@ local function renew(applet, _, _, text, more)
   end
   ends_at = now_ms() + ms
   if ms == 0 then with_each_note(undo) end
-  report(applet)
+  report(applet, true)
 end
 
 -- Why this may not be set, nil where it may.

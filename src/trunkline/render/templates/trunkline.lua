@@ -22,7 +22,7 @@ local SILENT = { L4CON = true, L4TOUT = true, L6TOUT = true, L7TOUT = true, SOCK
 local CANNOT_CONNECT_NOW = "57P03"
 local SSL_REQUEST, GSSENC_REQUEST = 80877103, 80877104
 
-local parked = {}              -- proxy -> { count, first, last, since, seen, swept }: see parked_at
+local parked = {}              -- proxy -> { count, first, last, since, seen, swept, let_go }: see parked_at
 local looks = {}               -- proxy -> { at = ms, active = servers that take new sessions, nil for in doubt }
 local stopping = { at = 0, yes = false }
 local bells = 0
@@ -88,11 +88,11 @@ end
 
 -- Who is parked in front of PROXY, by ticket: `since` when, `seen` when there was a last sign of life. Tickets count up,
 -- and `first` is not above any that is valid. HAProxy may let others go on in the middle of any loop: none here goes
--- through a table with pairs while others fill it.
+-- through a table with pairs while others fill it. `let_go`: who has waited and waits no more, until somebody asks.
 local function parked_at(proxy)
   local lot = parked[proxy]
   if not lot then
-    lot = { count = 0, first = 1, last = 0, since = {}, seen = {}, swept = 0 }
+    lot = { count = 0, first = 1, last = 0, since = {}, seen = {}, swept = 0, let_go = { count = 0, longest_ms = 0 } }
     parked[proxy] = lot
   end
   return lot
@@ -107,6 +107,8 @@ end
 
 local function leave(lot, ticket)
   if lot.seen[ticket] then
+    lot.let_go.count = lot.let_go.count + 1
+    lot.let_go.longest_ms = math.max(lot.let_go.longest_ms, lot.seen[ticket] - lot.since[ticket])
     lot.count, lot.since[ticket], lot.seen[ticket] = lot.count - 1, nil, nil
   end
 end
