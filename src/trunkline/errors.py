@@ -41,6 +41,10 @@ class WrongScopeError(PatroniError):
     exit_code = 2
 
 
+class StoreError(TrunklineError):
+    """The cluster's store gave no usable answer."""
+
+
 class HAProxyError(TrunklineError):
     """HAProxy is missing, too old, refused a configuration, or did not start."""
 

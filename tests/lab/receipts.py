@@ -9,7 +9,7 @@ from trunkline.model.receipt import Receipt, Sight
 
 RECEIPT_TIMEOUT_S = 10.0
 NOISE_S = 0.25
-"""Two cores run a cluster, its clients, HAProxy, the agent and the test: a bound against nonsense, not a measurement."""
+"""Two cores run everything, the clients and the test too: a bound against nonsense, not a measurement."""
 
 
 def receipts(balancer: Balancer) -> tuple[Receipt, ...]:

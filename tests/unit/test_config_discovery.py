@@ -194,3 +194,28 @@ def test_several_clusters_have_no_use_for_it(host: Host) -> None:
     assert len(host.load(text).settings.clusters) == 2
     with pytest.raises(SettingsError, match="a file of one cluster"):
         host.load(text, patroni_config=path)
+
+
+def test_the_store_is_the_one_of_patroni(host: Host) -> None:
+    put(
+        host,
+        PLAIN + "namespace: /db/\netcd3:\n  hosts: 10.0.0.1:2379, 10.0.0.2:2379\n  protocol: https\n  username: u\n",
+    )
+    store = cluster_of(host).dcs
+    assert store.etcd is not None
+    assert store.etcd.hosts == ("https://10.0.0.1:2379", "https://10.0.0.2:2379")
+    assert (store.namespace, store.etcd.username) == ("/db/", "u")
+
+
+@pytest.mark.parametrize("line", ["host: 10.0.0.1", "hosts: [10.0.0.1]", "url: http://10.0.0.1:2379"])
+def test_the_store_in_other_words(line: str, host: Host) -> None:
+    put(host, PLAIN + f"etcd3:\n  {line}\n")
+    store = cluster_of(host).dcs
+    assert store.etcd is not None
+    assert store.etcd.hosts == ("http://10.0.0.1:2379",)
+
+
+@pytest.mark.parametrize("section", ["", "etcd: {host: 10.0.0.1}\n", "consul: {host: 10.0.0.1}\n", "etcd3: {}\n"])
+def test_another_store_is_left_to_the_members(section: str, host: Host) -> None:
+    put(host, PLAIN + section)
+    assert cluster_of(host).dcs.etcd is None

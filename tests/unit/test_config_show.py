@@ -61,7 +61,7 @@ def test_every_value_is_shown_with_its_source(host: Host) -> None:
     assert sources[f"password: '{MASK}'"] == "trunkline.yml:2"
     assert sources["refresh_s: 5"] == "default"
     assert "geheim" not in settings_text(loaded)
-    off = [("services", "sync_replicas"), ("services", "async_replicas")]
+    off = [("services", "sync_replicas"), ("services", "async_replicas"), ("dcs", "etcd")]
     values = [setting for setting in all_settings() if setting.section is None and setting.key[:2] not in off]
     assert len(lines) == len(values) + len(off)
 

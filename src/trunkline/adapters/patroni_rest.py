@@ -7,7 +7,6 @@ a connection of its own, closed at its end, and nothing is tried twice here.
 
 import asyncio
 import os
-import ssl
 from base64 import b64encode
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -33,6 +32,7 @@ from aiohttp import (
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from trunkline.adapters.resolver import resolve
+from trunkline.adapters.tls import client_context, words
 from trunkline.config.settings import ApiSettings
 from trunkline.errors import PatroniError, SilentError, WrongScopeError
 from trunkline.model.cluster import ClusterView, DynamicConfig, MemberAnswer
@@ -58,7 +58,11 @@ class PatroniRest:
         api = self._api
         self._session = ClientSession(
             connector=TCPConnector(
-                ssl=_tls(api), resolver=_Resolver(api.timeout_s), use_dns_cache=False, force_close=True, limit=0
+                ssl=client_context(api, section="api", error=PatroniError),
+                resolver=_Resolver(api.timeout_s),
+                use_dns_cache=False,
+                force_close=True,
+                limit=0,
             ),
             headers=_login(api),
             timeout=ClientTimeout(total=api.timeout_s),
@@ -206,29 +210,6 @@ def _login(api: ApiSettings) -> dict[str, str]:
     return {"Authorization": f"Basic {b64encode(login).decode()}"}
 
 
-def _tls(api: ApiSettings) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=api.ca_file)
-    except OSError as error:  # ssl.SSLError is one
-        raise PatroniError(
-            f"cannot use the certificates in {api.ca_file}: {error.strerror or error}",
-            hint="api.ca_file names a readable PEM file",
-        ) from error
-    if not api.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if api.cert_file is not None:
-        try:
-            context.load_cert_chain(api.cert_file, api.key_file, password="")
-        except (OSError, ValueError) as error:
-            raise PatroniError(
-                f"cannot use the client certificate {api.cert_file}: {_words(error)}",
-                hint="api.cert_file and api.key_file name readable PEM files that belong together, "
-                "the key without a passphrase",
-            ) from error
-    return context
-
-
 def _translated(url: str, error: Exception, api: ApiSettings) -> PatroniError:
     match error:
         case ClientConnectorCertificateError():
@@ -274,8 +255,7 @@ def _words(error: BaseException) -> str:
     """What the system or the library says, in one line."""
     if isinstance(error, ConnectionError) and error.errno:
         return os.strerror(error.errno).lower()  # asyncio's own words for it name the address as a tuple
-    text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-    return " ".join(text.split())
+    return words(error)
 
 
 def _nobody(errors: list[PatroniError]) -> PatroniError:

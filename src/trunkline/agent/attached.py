@@ -20,11 +20,12 @@ from trunkline.adapters.systemd import notify
 from trunkline.agent import memory
 from trunkline.agent.discovery import Known
 from trunkline.agent.following import Following
+from trunkline.agent.leader import LeaderSource
 from trunkline.agent.recording import Recording
 from trunkline.agent.steered import Guide, Knowns
 from trunkline.agent.steering import Steering
+from trunkline.agent.store import EtcdStore
 from trunkline.agent.tasks import Tasks
-from trunkline.agent.watching import LeaderSource
 from trunkline.config.settings import ClusterSettings, Settings
 from trunkline.model.desired import Paths
 
@@ -93,7 +94,7 @@ async def _steer(
 
 def source_for(chosen: ClusterSettings, scope: str) -> LeaderSource | None:
     """Who tells the leader key of this cluster."""
-    return None
+    return EtcdStore(chosen.dcs, scope) if chosen.dcs.etcd is not None else None
 
 
 def _remembered(settings: Settings, directory: Path) -> Knowns:

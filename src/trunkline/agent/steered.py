@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 from trunkline.agent.discovery import Known, key, reachable_url, resolved
+from trunkline.agent.leader import LeaderSource
 from trunkline.agent.steering import Steered, Steering
 from trunkline.agent.tasks import Tasks
-from trunkline.agent.watching import LeaderSource, Watcher
+from trunkline.agent.watching import Watcher
 from trunkline.config.settings import ClusterSettings, ReplicaServiceSettings, Settings
 from trunkline.model.desired import HostFacts, Paths, Server, Service, ServiceKind
 from trunkline.plan.balancer import desired_balancer

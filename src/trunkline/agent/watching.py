@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 from trunkline.adapters.patroni_rest import PatroniRest
 from trunkline.adapters.postgres_port import outlast, probe
+from trunkline.agent.leader import LeaderSource, Preferring
 from trunkline.agent.other_members import OtherMembers
 from trunkline.config.settings import ApiSettings
 from trunkline.errors import PatroniError, SilentError
@@ -24,25 +25,13 @@ from trunkline.plan.pace import AT_REST, Pace
 ANSWER_TIMEOUT_S = 1.0
 PORT_TIMEOUT_S = 1.0
 FRESH_ENOUGH_S = 0.2
+SOON_S, SOON_PACE_S = 2.0, 0.05
 CHECK_MEMORY_S = 5.0
 OUTLAST_S = 25.0
 """A connection that waits for PostgreSQL's end is renewed so often: authentication_timeout is 60 s by default."""
 
 OUTLAST_PAUSE_S = 1.0
 PATIENCE = 0.8
-
-
-class LeaderSource(Protocol):
-    """Who can tell the holder of the leader key."""
-
-    async def run(self, changed: Callable[[], None]) -> NoReturn:
-        """Keep knowing it."""
-
-    def leader_key(self, now: float) -> LeaderKey | None:
-        """As it is known at this moment of the monotonic clock; None where nobody could tell."""
-
-    async def ask(self) -> LeaderKey | None:
-        """A question right now, with a deadline of its own."""
 
 
 @dataclass(slots=True)
@@ -65,7 +54,7 @@ class Watcher:
 
     def __init__(self, api: ApiSettings, changed: Callable[[], None], source: LeaderSource | None = None) -> None:
         self._others = OtherMembers()
-        self.source: LeaderSource = source or self._others
+        self.source: LeaderSource = Preferring(source, self._others) if source else self._others
         self.pace = AT_REST
         self.hinted_at = -math.inf
         self._api = api.model_copy(update={"timeout_s": min(ANSWER_TIMEOUT_S, api.timeout_s)})
@@ -231,11 +220,18 @@ class Watcher:
             asked_at = time.monotonic()
             if self.pace.key_s is not None:
                 before = self.source.leader_key(asked_at)
-                if before is None or before.age_s > FRESH_ENOUGH_S:
+                if before is None or before.age_s > min(FRESH_ENOUGH_S, self._key_pace() or FRESH_ENOUGH_S):
                     now = await self.source.ask()
                     if (before.holder if before else None) != (now.holder if now else None):
                         self._changed()
-            await self._pause(asked_at, lambda: self.pace.key_s)
+            await self._pause(asked_at, self._key_pace)
+
+    def _key_pace(self) -> float | None:
+        """More often while the lease behind the key may end soon: it is known no better than it is asked for."""
+        key = self.source.leader_key(time.monotonic())
+        if self.pace.key_s is None or key is None or key.remaining_s is None or key.remaining_s > SOON_S:
+            return self.pace.key_s
+        return min(self.pace.key_s, SOON_PACE_S)
 
     async def _pause(self, since: float, length_s: Callable[[], float | None]) -> None:
         """Until it is time for the next question, or until somebody is in a hurry."""

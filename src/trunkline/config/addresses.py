@@ -13,8 +13,8 @@ from pydantic import AfterValidator, BeforeValidator, PlainSerializer, PlainVali
 
 from trunkline.config.values import Allowed, WrongValueError
 
-PATRONI_PORT = 8008
-"""Patroni's own default for its REST API."""
+PATRONI_PORT, ETCD_PORT = 8008, 2379
+"""The defaults of Patroni's REST API and of etcd."""
 
 MAX_PORT = 65535
 WILDCARDS = {"*", "0.0.0.0", "::"}
@@ -22,6 +22,7 @@ MAX_HOST_NAME = 253
 
 BIND_FORMS = 'address and port, as "*:5000" (every IPv4 address), "[::]:5000" (every address), 10.0.0.5:5000 or 5000'
 URL_FORMS = "the REST API of a member, as http://10.0.0.11:8008"
+ETCD_FORMS = "an etcd of the cluster, as http://10.0.0.11:2379"
 A_HOST_NAME = "a host name"
 A_LOG = "stdout, stderr, the path of a socket such as /dev/log, or host:port"
 
@@ -85,36 +86,46 @@ def _port(text: str) -> int:
 
 def parse_api_url(written: object) -> str:
     """A Patroni REST API as `scheme://host:port`; scheme http and port 8008 may be left out, like Patroni's path."""
+    return _parse_url(written, URL_FORMS, port=PATRONI_PORT, paths=("", "/patroni"), section="api")
+
+
+def parse_etcd_url(written: object) -> str:
+    """An etcd as `scheme://host:port`; scheme http and port 2379 may be left out."""
+    return _parse_url(written, ETCD_FORMS, port=ETCD_PORT, paths=("",), section="dcs.etcd")
+
+
+def _parse_url(written: object, forms: str, *, port: int, paths: tuple[str, ...], section: str) -> str:
+    """`port`: where none is written; `section`: where user and password belong."""
     if not isinstance(written, str):
-        raise WrongValueError(URL_FORMS)
+        raise WrongValueError(forms)
     text = written.strip()
     if text.count(":") > 1 and "//" not in text and "[" not in text:
         text = f"[{text}]"
     try:
         parts = urlsplit(text if "//" in text else f"http://{text}")
-        host, port = parts.hostname or "", PATRONI_PORT if parts.port is None else parts.port
+        host, port = parts.hostname or "", port if parts.port is None else parts.port
     except ValueError:
-        raise WrongValueError(URL_FORMS, "the host or the port in it cannot be read") from None
+        raise WrongValueError(forms, "the host or the port in it cannot be read") from None
     if parts.scheme not in ("http", "https"):
-        raise WrongValueError(URL_FORMS, "the scheme is http or https")
+        raise WrongValueError(forms, "the scheme is http or https")
     if "@" in parts.netloc:
-        raise WrongValueError(URL_FORMS, "user and password stand in api.username and api.password")
-    if parts.path.rstrip("/") not in ("", "/patroni") or parts.query or parts.fragment:
-        raise WrongValueError(URL_FORMS, "nothing stands behind the port")
+        raise WrongValueError(forms, f"user and password stand in {section}.username and {section}.password")
+    if parts.path.rstrip("/") not in paths or parts.query or parts.fragment:
+        raise WrongValueError(forms, "nothing stands behind the port")
     if port == 0:
-        raise WrongValueError(URL_FORMS, f"a port is a number from 1 to {MAX_PORT}")
-    return f"{parts.scheme}://{_url_host(host)}:{port}"
+        raise WrongValueError(forms, f"a port is a number from 1 to {MAX_PORT}")
+    return f"{parts.scheme}://{_url_host(host, forms)}:{port}"
 
 
-def _url_host(text: str) -> str:
+def _url_host(text: str, forms: str) -> str:
     if _is_host_name(text):
         return text
     try:
         address = ip_address(text)
     except ValueError:
-        raise WrongValueError(URL_FORMS, "the host is a name or an address, an IPv6 address in brackets") from None
+        raise WrongValueError(forms, "the host is a name or an address, an IPv6 address in brackets") from None
     if "%" in text:
-        raise WrongValueError(URL_FORMS, "HAProxy takes no zone in an address")
+        raise WrongValueError(forms, "HAProxy takes no zone in an address")
     return f"[{address}]" if address.version == 6 else str(address)
 
 
@@ -166,6 +177,11 @@ ApiUrls = Annotated[
     tuple[ApiUrl, ...],
     BeforeValidator(_several),
     _one_or_several({"type": "string", "examples": ["http://10.0.0.11:8008"]}),
+]
+EtcdUrls = Annotated[
+    tuple[Annotated[str, BeforeValidator(parse_etcd_url), Allowed(ETCD_FORMS)], ...],
+    BeforeValidator(_several),
+    _one_or_several({"type": "string", "examples": ["http://10.0.0.11:2379"]}),
 ]
 HostName = Annotated[str, AfterValidator(_host_name), Allowed(A_HOST_NAME)]
 LogTarget = Annotated[str, AfterValidator(_log_target), Allowed(A_LOG)]

@@ -60,6 +60,7 @@ def read_patroni_config(path: Path) -> list[Assignment]:
         reader.assignment("scope", scope, ("scope",)),
         reader.assignment("patroni", [f"{scheme}://{address}"], ("restapi", "connect_address"), ("restapi", "listen")),
         *_authentication(reader),
+        *_store(reader),
     ]
     return found + (_tls(reader) if scheme == "https" else [])
 
@@ -94,6 +95,37 @@ def _authentication(reader: "_Reader") -> list[Assignment]:
             found = [reader.first("api.username", keys[0]), reader.first("api.password", keys[1])]
             return [assignment for assignment in found if assignment is not None]
     return []
+
+
+def _store(reader: "_Reader") -> list[Assignment]:
+    """Where Patroni keeps the leader lock, if that is an etcd with the v3 API; others are asked through the members."""
+    hosts, key = _etcd_hosts(reader)
+    if not hosts:
+        return []
+    scheme = reader.text("etcd3", "protocol") or "http"
+    urls = [host if "//" in host else f"{scheme}://{host}" for host in hosts]
+    names = {
+        "username": "username",
+        "password": "password",
+        "ca_file": "cacert",
+        "cert_file": "cert",
+        "key_file": "key",
+    }
+    found = [
+        reader.assignment("dcs.etcd.hosts", urls, key),
+        reader.first("dcs.namespace", ("namespace",)),
+        *(reader.first(f"dcs.etcd.{ours}", ("etcd3", theirs)) for ours, theirs in names.items()),
+    ]
+    return [assignment for assignment in found if assignment is not None]
+
+
+def _etcd_hosts(reader: "_Reader") -> tuple[list[str], tuple[str, str]]:
+    for word in ("hosts", "host", "url", "proxy"):
+        told = reader.get("etcd3", word)
+        hosts = told.split(",") if isinstance(told, str) else told if isinstance(told, Sequence) else []
+        if named := [str(host).strip() for host in hosts if str(host).strip()]:
+            return named, ("etcd3", word)
+    return [], ("etcd3", "hosts")
 
 
 def _missing(path: Path, name: str) -> Fault:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from trunkline.config.addresses import MAX_PORT, ApiUrls, Bind, BindAddresses, HostName, LogTarget
+from trunkline.config.addresses import MAX_PORT, ApiUrls, Bind, BindAddresses, EtcdUrls, HostName, LogTarget
 from trunkline.config.values import (
     ApiUser,
     Integer,
@@ -73,6 +73,31 @@ class ApiSettings(Section):
         "The password then stands in HAProxy's configuration.",
     )
     timeout_s: Seconds = setting(2.0, "How long one request of ours may take.", unit="s", gt=0, le=60)
+
+
+class EtcdSettings(Section):
+    """An etcd, asked through its own v3 API over HTTP. A user who may read the cluster's keys is enough."""
+
+    hosts: EtcdUrls = setting((), "Where it is; one member is enough, more survive its absence.", min_length=1)
+    username: Line | None = setting(None, "The user, where etcd asks for one (`etcdctl auth enable`).", max_length=256)
+    password: Secret | None = setting(None, "The password of that user.")
+    ca_file: PlainPath | None = setting(
+        None, "Certificates (PEM) that may have signed etcd's own. Without it: those that the system trusts."
+    )
+    cert_file: PlainPath | None = setting(
+        None, "Our client certificate (PEM), where etcd asks for one (`--client-cert-auth`)."
+    )
+    key_file: PlainPath | None = setting(
+        None, "The key of `cert_file`. Without it: the key is expected in `cert_file`."
+    )
+    verify: bool = setting(True, "Whether etcd's certificate is checked. Off, anybody can pose as the store.")
+
+
+class StoreSettings(Section):
+    """The store that Patroni keeps the cluster's leader lock in. Nothing is written there."""
+
+    namespace: Line = setting("/service", "Where Patroni's keys are (`namespace` in patroni.yml).", max_length=256)
+    etcd: EtcdSettings | None = setting(None, "An etcd, where Patroni uses its v3 API (`etcd3` in patroni.yml).")
 
 
 class ServiceSettings(Section):
@@ -211,6 +236,10 @@ class ClusterSettings(Section):
         "Without it: the Patroni on this host, found through its configuration.",
     )
     api: ApiSettings = setting(ApiSettings(), "How Patroni's REST API is asked.")
+    dcs: StoreSettings = setting(
+        StoreSettings(),
+        "The cluster's store. The agent watches the leader key there; without it, it asks other members for it.",
+    )
     services: ServicesSettings = setting(ServicesSettings(), "The ports.")
     standby_leader: bool = setting(
         False, "Whether the primary's port leads to the leader of a standby cluster, which takes no writes."

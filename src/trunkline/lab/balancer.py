@@ -123,6 +123,7 @@ class Balancer:
             # Named here too, so that `trunkline status --config` finds the balancer.
             "directory": str(self.directory),
             "patroni": [place.api_url for place in self.lab.layout.members],
+            "dcs": {"etcd": {"hosts": [self.lab.layout.etcd_url]}},
             "services": binds,
             "stats": stats,
             "haproxy": {"binary": str(self.haproxy.path)},
