@@ -110,8 +110,8 @@ async def test_haproxy_that_keeps_dying_is_started_ever_later(run: Supervised) -
         assert master is not None
         os.kill(master, signal.SIGKILL)
         await run.said("HAProxy serves again", times)
-    assert "after='0 s'" in run.words
-    assert "after='0.5 s'" in run.words
+    assert '"after": "0 s"' in run.words
+    assert '"after": "0.5 s"' in run.words
 
 
 async def test_sighup_takes_new_settings(run: Supervised, postgres: dict[str, Postgres]) -> None:
@@ -183,7 +183,7 @@ async def test_members_that_are_silent_are_named(run: Supervised, cluster: FakeC
     await run.serve()
     await cluster.apis["pg2"].refuse()
     await run.said("a member is not reached")
-    assert "member=pg2" in run.words
+    assert '"member": "pg2"' in run.words
     assert await run.leads_to("pg1")()
     await cluster.apis["pg2"].listen()
     await run.said("a member is reached again")
@@ -204,7 +204,7 @@ async def test_a_member_that_is_listed_no_more_stays_for_a_while(run: Supervised
     await run.serve()
     story = cluster.stories.pop("pg3")
     await cluster.apis["pg3"].refuse()
-    await run.said("member=pg3")
+    await run.said('"member": "pg3"')
     assert await run.knows("pg1", "pg2", "pg3")()
     cluster.stories["pg3"] = story
     await cluster.apis["pg3"].listen()

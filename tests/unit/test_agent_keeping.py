@@ -2,12 +2,18 @@
 
 import asyncio
 import io
+import json
+import os
+import re
+import socket
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NoReturn
 
 import pytest
 import structlog
 
+from trunkline.adapters.journal import Journal
 from trunkline.agent.directory import prepare
 from trunkline.agent.keeper import BACKOFF_LAST_S, backoff_s
 from trunkline.agent.logs import configure_logging
@@ -66,18 +72,58 @@ async def test_a_defect_is_logged_and_the_task_begins_again() -> None:
         tasks.start("counting", breaks)
         await asyncio.wait_for(tasks.until(is_enough), 5)
     structlog.reset_defaults()
-    assert "task=counting" in stream.getvalue()
-    assert "ZeroDivisionError" in stream.getvalue()
+    line = json.loads(stream.getvalue().splitlines()[0])
+    assert line["task"] == "counting"
+    assert "ZeroDivisionError" in line["exception"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 def test_reasons_and_remedies_are_sentences_and_cannot_steer_a_terminal() -> None:
-    stream = io.StringIO()
+    stream = Terminal()
     configure_logging(stream)
     structlog.get_logger().error("no", why="two faults\n  first\x1b[2J", hint="mend them", cluster="demo")
     structlog.reset_defaults()
-    text = stream.getvalue()
+    text = re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue())
     assert "no: two faults\n      first\\x1b[2J\n    HINT: mend them" in text
     assert "cluster=demo" in text
+
+
+def test_elsewhere_a_line_is_json_with_all_there_is_to_know() -> None:
+    stream = io.StringIO()
+    configure_logging(stream)
+    structlog.get_logger().error("no", why="two faults\nfirst\x1b[2J", hint="mend them", cluster="demo")
+    structlog.reset_defaults()
+    assert len(stream.getvalue().splitlines()) == 1
+    line = json.loads(stream.getvalue())
+    assert list(line)[:3] == ["timestamp", "level", "event"]
+    assert (line["event"], line["hint"], line["cluster"]) == ("no", "mend them", "demo")
+    assert line["why"] == "two faults\nfirst\x1b[2J"
+
+
+def test_in_the_journal_an_entry_has_fields(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with (tmp_path / "stderr").open("w+") as stream, TemporaryDirectory() as name:
+        place = f"{name}/socket"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journald:
+            journald.bind(place)
+            journald.settimeout(5)
+            status = os.fstat(stream.fileno())
+            monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+            configure_logging(stream, Journal(place))
+            structlog.get_logger().warning("no", why="a fault", hint="mend it", service="postgres_primary")
+            entry = journald.recv(4096)
+        message = b"no: a fault\n    HINT: mend it"
+        assert b"PRIORITY=4\n" in entry
+        assert b"TRUNKLINE_SERVICE=postgres_primary\n" in entry
+        assert entry.startswith(b"MESSAGE\n")
+        assert message in entry
+        structlog.get_logger().error("nobody listens")
+        structlog.reset_defaults()
+        stream.seek(0)
+        assert stream.read().startswith("<3>nobody listens")
 
 
 def test_a_reader_that_is_gone_stops_nobody() -> None:

@@ -22,6 +22,14 @@ def notify(state: str) -> None:
         channel.sendto(state.encode(), address)
 
 
+def watchdog_s() -> float | None:
+    """How often this process has to say that it is well (sd_watchdog_enabled(3)); None where nobody asks."""
+    if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    told = os.environ.get("WATCHDOG_USEC", "")
+    return int(told) / 1e6 if told.isascii() and told.isdecimal() and int(told) > 0 else None
+
+
 def is_in_charge() -> bool:
     """Whether systemd runs this machine (sd_booted(3))."""
     return Path("/run/systemd/system").is_dir()

@@ -8,6 +8,8 @@ import asyncio
 import signal
 import socket
 import sys
+import time
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
@@ -15,22 +17,29 @@ import structlog
 
 from trunkline.adapters.check_log import listen
 from trunkline.adapters.files import lock, read_text
+from trunkline.adapters.metrics_page import MetricsPage
 from trunkline.adapters.runtime_socket import MasterSocket, RuntimeSocket
 from trunkline.adapters.systemd import notify
 from trunkline.agent import memory
 from trunkline.agent.discovery import Known
 from trunkline.agent.following import Following
 from trunkline.agent.leader import LeaderSource
+from trunkline.agent.metrics import Metrics
 from trunkline.agent.recording import Recording
 from trunkline.agent.steered import Guide, Knowns
 from trunkline.agent.steering import Steering
 from trunkline.agent.store import EtcdStore
 from trunkline.agent.tasks import Tasks
+from trunkline.agent.watchdog import stay_well
 from trunkline.config.settings import ClusterSettings, Settings
+from trunkline.errors import HAProxyError
 from trunkline.model.desired import Paths
+from trunkline.plan.balancer import agent_metrics_name
 
 LOCK = "agent.lock"
 WAIT_S = 0.5
+STUCK_S = 10.0
+"""A cycle that has not begun for so long has got stuck: the service manager shall start us again."""
 
 log = structlog.get_logger()
 
@@ -71,10 +80,12 @@ async def _steer(
 ) -> None:
     master = MasterSocket(paths.master_socket) if paths.master_socket else None
     log.info("steering HAProxy", socket=paths.admin_socket)
-    recording = Recording(directory)
-    steering = Steering(RuntimeSocket(paths.admin_socket), master, recording.witness)
+    metrics = Metrics()
+    steering = Steering(RuntimeSocket(paths.admin_socket), master, Recording(directory, metrics))
     guide = Guide(steering, settings, paths, source_for)
-    async with Tasks() as tasks:
+    async with AsyncExitStack() as stack:
+        await _tell_metrics(stack, MetricsPage(agent_metrics_name(paths), metrics.text))
+        tasks = await stack.enter_async_context(Tasks())
         if is_child:
             knowns = partial(_remembered, settings, directory)
         else:
@@ -86,10 +97,21 @@ async def _steer(
         tasks.start("steer", steering.run)
         if checks is not None:
             tasks.start("hear of failed checks", partial(listen, checks, steering.hear))
-        notify("READY=1\nSTATUS=steering HAProxy")
+        if not is_child:  # the service manager has asked the parent
+            tasks.start("stay well", partial(stay_well, lambda: time.monotonic() - steering.cycled_at < STUCK_S))
+            notify("READY=1\nSTATUS=steering HAProxy")
         await tasks.until(stop)
-        notify("STOPPING=1")
+        if not is_child:
+            notify("STOPPING=1")
     await steering.release()
+
+
+async def _tell_metrics(stack: AsyncExitStack, page: MetricsPage) -> None:
+    """Without them the rest goes on."""
+    try:
+        await stack.enter_async_context(page)
+    except HAProxyError as error:
+        log.error("no metrics are told", why=error.message, hint=error.hint)
 
 
 def source_for(chosen: ClusterSettings, scope: str) -> LeaderSource | None:

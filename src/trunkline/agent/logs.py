@@ -1,4 +1,4 @@
-"""How log lines look: for eyes on a terminal, with a level that journald understands under systemd, else with a time.
+"""How log lines look: for eyes on a terminal, as fields in systemd's journal, as a line of JSON anywhere else.
 
 Everything goes to stderr; stdout is for HAProxy's own lines, one a session. A reader who has gone (a closed terminal, a
 full pipe's other end) never stops the supervisor.
@@ -13,29 +13,30 @@ from typing import Any, TextIO, cast
 
 import structlog
 
+from trunkline.adapters.journal import Journal
+
 UNPRINTABLE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+NO_NAME = re.compile(r"[^A-Z0-9_]")
 PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 """syslog's numbers (sd-daemon(3))."""
 
 Event = MutableMapping[str, Any]
 
 
-def configure_logging(stream: TextIO | None = None) -> None:
-    """Send every log line of this process to the stream, stderr without one."""
+def configure_logging(stream: TextIO | None = None, journal: Journal | None = None) -> None:
+    """Send every log line of this process to the stream, stderr without one. `journal`: for tests."""
     target = sys.stderr if stream is None else stream
-    is_terminal, is_journal = target.isatty(), _is_journal(target)
-    render = structlog.dev.ConsoleRenderer(
-        colors=is_terminal, sort_keys=False, exception_formatter=structlog.dev.plain_traceback
-    )
-    time = structlog.processors.TimeStamper(fmt="%H:%M:%S" if is_terminal else "iso", utc=not is_terminal)
+    time = structlog.processors.TimeStamper(fmt="%H:%M:%S" if target.isatty() else "iso", utc=not target.isatty())
+    last: list[structlog.typing.Processor]
+    if _is_journal(target):
+        last = [_in_sentences, _printable, _ToJournal(journal or Journal())]
+    elif target.isatty():
+        last = [time, _in_sentences, _printable, _for_eyes(colors=True)]
+    else:
+        exceptions = structlog.processors.format_exc_info
+        last = [time, exceptions, _in_order, structlog.processors.JSONRenderer()]
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            _with_reason,
-            _printable,
-            *([] if is_journal else [time]),
-            _for_journal(render) if is_journal else render,
-        ],
+        processors=[structlog.processors.add_log_level, *last],
         logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Unbreakable(target))),
     )
 
@@ -45,7 +46,13 @@ def in_one_piece(text: str) -> str:
     return UNPRINTABLE.sub(lambda found: f"\\x{ord(found[0]):02x}", text).replace("\n", "\n    ")
 
 
-def _with_reason(logger: object, method: str, event: Event) -> Event:
+def _for_eyes(*, colors: bool) -> structlog.dev.ConsoleRenderer:
+    return structlog.dev.ConsoleRenderer(
+        colors=colors, sort_keys=False, exception_formatter=structlog.dev.plain_traceback
+    )
+
+
+def _in_sentences(logger: object, method: str, event: Event) -> Event:
     """Why something is so, and what to do about it, are sentences and not values."""
     why, hint = event.pop("why", None), event.pop("hint", None)
     if why:
@@ -55,18 +62,33 @@ def _with_reason(logger: object, method: str, event: Event) -> Event:
     return event
 
 
+def _in_order(logger: object, method: str, event: Event) -> Event:
+    """When, how grave, what; then the rest."""
+    first = {name: event.pop(name) for name in ("timestamp", "level", "event") if name in event}
+    return {**first, **event}
+
+
 def _printable(logger: object, method: str, event: Event) -> Event:
     return {name: in_one_piece(value) if isinstance(value, str) else value for name, value in event.items()}
 
 
-def _for_journal(render: structlog.dev.ConsoleRenderer) -> structlog.typing.Processor:
-    """journald takes the level from a prefix of each line."""
+class _ToJournal:
+    """The last processor where stderr is the journal: entries with fields, or lines with a level where that fails."""
 
-    def rendered(logger: object, method: str, event: Event) -> str:
-        prefix = f"<{PRIORITIES.get(event.pop('level', 'info'), 6)}>"
-        return "\n".join(prefix + line for line in render(logger, method, event).splitlines())
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._render = _for_eyes(colors=False)
 
-    return rendered
+    def __call__(self, logger: object, method: str, event: Event) -> str:
+        priority = PRIORITIES.get(event.pop("level", "info"), 6)
+        known = {name: str(value) for name, value in event.items() if name not in ("event", "exc_info")}
+        text = self._render(logger, method, event)
+        fields = {f"TRUNKLINE_{NO_NAME.sub('_', name.upper())}": value for name, value in known.items()}
+        try:
+            self._journal.send({"MESSAGE": text, "PRIORITY": str(priority), "SYSLOG_IDENTIFIER": "trunkline", **fields})
+        except OSError:
+            return "\n".join(f"<{priority}>{line}" for line in text.splitlines())
+        raise structlog.DropEvent
 
 
 def _is_journal(stream: TextIO) -> bool:

@@ -1,12 +1,14 @@
-"""What becomes of a cycle when it is over: receipts of role changes, kept on disk and told in the log."""
+"""What becomes of a cycle when it is over: metrics, and receipts of role changes, kept on disk and told in the log."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import structlog
 
 from trunkline.agent.history import History, history_file
+from trunkline.agent.metrics import Metrics
+from trunkline.agent.steering import Seen
 from trunkline.errors import HAProxyError
+from trunkline.model.desired import ServiceKind
 from trunkline.model.receipt import Glimpse, Receipt
 from trunkline.plan.receipts import RecorderState, advance, resume
 from trunkline.plan.timeline import sentence
@@ -15,25 +17,33 @@ log = structlog.get_logger()
 
 
 class Recording:
-    """`directory`: of the run, see `history_file`. `told` gets each receipt once it is there."""
+    """An `Observer`. `directory`: of the run, see `history_file`."""
 
-    def __init__(self, directory: Path, told: Callable[[Receipt], None] | None = None) -> None:
+    def __init__(self, directory: Path, metrics: Metrics) -> None:
         self._history = History(history_file(directory))
-        self._told = told
+        self._metrics = metrics
         self._states: dict[tuple[str, str], RecorderState] = {}
         self._kept = self._read()
 
-    def witness(self, scope: str, service: str, seen: Glimpse) -> None:
-        """Take note of one cycle."""
-        state = self._states.get((scope, service)) or resume(self._kept, scope, service)
-        self._states[scope, service], receipt = advance(state, seen)
+    def saw(self, seen: Seen) -> None:
+        """Take note of one service in one cycle."""
+        self._metrics.saw(seen)
+        situation = seen.situation
+        if situation.kind is not ServiceKind.PRIMARY:
+            return
+        place = situation.scope, situation.state.name
+        state = self._states.get(place) or resume(self._kept, *place)
+        self._states[place], receipt = advance(state, glimpse(seen))
         if receipt is not None:
             self._keep(receipt)
 
+    def cycled(self, seconds: float, problem: str) -> None:
+        """Take note of one cycle."""
+        self._metrics.cycled(seconds, problem)
+
     def _keep(self, receipt: Receipt) -> None:
         log.info("the primary has changed", service=receipt.service, receipt=sentence(receipt))
-        if self._told is not None:
-            self._told(receipt)
+        self._metrics.keep(receipt)
         try:
             self._history.append(receipt)
         except HAProxyError as error:
@@ -45,3 +55,23 @@ class Recording:
         except HAProxyError as error:
             log.error("the history cannot be read", why=error.message, hint=error.hint)
             return ()
+
+
+def glimpse(seen: Seen) -> Glimpse:
+    """What receipts are made of."""
+    situation, lease, proxy = seen.situation, seen.lease, seen.situation.state.name
+    names = {facts.server: facts.name for facts in situation.members}
+    released, waited_ms = next(((count, ms) for name, count, ms in lease.released if name == proxy), (0, 0))
+    servers = [it for it in situation.state.servers if it.takes_sessions and it.name in names]
+    return Glimpse(
+        at_s=seen.at_s,
+        serving=tuple(names[it.name] for it in servers),
+        healthy=tuple(names[it.name] for it in servers if it.check_status.startswith("L7OK")),
+        members=situation.members,
+        leader_key=situation.leader_key,
+        deeds=seen.deeds,
+        ended=seen.ended,
+        held=dict(lease.held).get(proxy, 0),
+        released=released,
+        longest_wait_s=max(waited_ms, dict(lease.waited_ms).get(proxy, 0)) / 1000,
+    )

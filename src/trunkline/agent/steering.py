@@ -7,10 +7,10 @@ HAProxy says in the next cycle. HAProxy goes on alone with its own checks whenev
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 import structlog
 
@@ -22,7 +22,7 @@ from trunkline.model.command import Plan
 from trunkline.model.desired import Service, ServiceKind
 from trunkline.model.facts import Lease, Situation, Stuck, Workers
 from trunkline.model.proxy import ProxyState
-from trunkline.model.receipt import Deed, Glimpse
+from trunkline.model.receipt import Deed
 from trunkline.plan.pace import choose_pace
 from trunkline.plan.posture import FENCE_BEFORE_S
 from trunkline.plan.replicas import ReplicaPolicy, closed_since, steer_replicas
@@ -62,20 +62,41 @@ class View:
     workers: Workers
 
 
-Witness = Callable[[str, str, Glimpse], None]
-"""Told after each cycle what it has seen and done, for each scope and proxy of a primary."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """One service in one cycle: what was known (at the moment `at_s`, seconds since the epoch), and what was done.
+
+    `ended`: sessions that are gone from servers which must not have them, of the primary's service.
+    """
+
+    situation: Situation
+    lease: Lease
+    at_s: float
+    deeds: tuple[Deed, ...]
+    ended: int
+
+
+class Observer(Protocol):
+    """Who is told of each cycle."""
+
+    def saw(self, seen: Seen) -> None:
+        """One service of it."""
+
+    def cycled(self, seconds: float, problem: str) -> None:
+        """All of it; `problem`: why HAProxy could not be steered."""
 
 
 class Steering:
     """Steers one HAProxy. `runtime` is its admin socket, `master` its master socket where there is one."""
 
-    def __init__(self, runtime: RuntimeSocket, master: MasterSocket | None, witness: Witness) -> None:
+    def __init__(self, runtime: RuntimeSocket, master: MasterSocket | None, observer: Observer) -> None:
         self.woken = asyncio.Event()
         self.steered: tuple[Steered, ...] = ()
+        self.cycled_at = time.monotonic()
         self._runtime = runtime
         self._master = master
         self._executor = Executor(runtime, master)
-        self._witness = witness
+        self._observer = observer
         self._sessions: dict[tuple[int, str, str], int] = {}
         self._closed_since: dict[str, Mapping[str, float]] = {}
         self._stuck_since: dict[tuple[str, str, str], float] = {}
@@ -132,10 +153,13 @@ class Steering:
 
     async def _cycle(self) -> bool:
         """One round; whether it has changed something."""
+        began = time.monotonic()
+        self.cycled_at = began
         try:
             view = await self._observe()
         except RuntimeSocketError as error:
             self._tell_problem(error.message)
+            self._observer.cycled(time.monotonic() - began, error.message)
             return False
         self._tell_problem("")
         now = time.monotonic()
@@ -145,6 +169,7 @@ class Steering:
                 situation = self._situation(cluster, service, view, now)
                 if situation is not None:
                     did += await self._steer(cluster, situation, view, now)
+        self._observer.cycled(time.monotonic() - began, "")
         return any(not deed.refusal for deed in did)
 
     async def _steer(self, cluster: Steered, situation: Situation, view: View, now: float) -> tuple[Deed, ...]:
@@ -155,11 +180,9 @@ class Steering:
         plan = self._plan(cluster, situation, now)
         deeds = await self._executor.perform(plan.commands)
         self._tell(situation.state.name, plan, deeds)
-        if situation.kind is ServiceKind.PRIMARY:
-            ended = self._count_ended(situation, view.lease.pid)
-            at_s = time.time() - (time.monotonic() - now)
-            seen = glimpse(situation, view.lease, at_s=at_s, deeds=deeds, ended=ended)
-            self._witness(cluster.scope, situation.state.name, seen)
+        ended = self._count_ended(situation, view.lease.pid) if situation.kind is ServiceKind.PRIMARY else 0
+        at_s = time.time() - (time.monotonic() - now)
+        self._observer.saw(Seen(situation=situation, lease=view.lease, at_s=at_s, deeds=deeds, ended=ended))
         return deeds
 
     def _plan(self, cluster: Steered, situation: Situation, now: float) -> Plan:
@@ -253,26 +276,6 @@ class Steering:
         elif self._problem and not problem:
             log.info("HAProxy is steered again")
         self._problem = problem
-
-
-def glimpse(situation: Situation, lease: Lease, *, at_s: float, deeds: tuple[Deed, ...], ended: int) -> Glimpse:
-    """What one cycle has seen and done for the primary."""
-    names = {facts.server: facts.name for facts in situation.members}
-    proxy = situation.state.name
-    released, waited_ms = next(((count, ms) for name, count, ms in lease.released if name == proxy), (0, 0))
-    servers = [it for it in situation.state.servers if it.takes_sessions and it.name in names]
-    return Glimpse(
-        at_s=at_s,
-        serving=tuple(names[it.name] for it in servers),
-        healthy=tuple(names[it.name] for it in servers if it.check_status.startswith("L7OK")),
-        members=situation.members,
-        leader_key=situation.leader_key,
-        deeds=deeds,
-        ended=ended,
-        held=dict(lease.held).get(proxy, 0),
-        released=released,
-        longest_wait_s=max(waited_ms, dict(lease.waited_ms).get(proxy, 0)) / 1000,
-    )
 
 
 async def old_workers(master: MasterSocket) -> Workers:
