@@ -18,6 +18,7 @@ import structlog
 from trunkline.adapters.check_log import listen
 from trunkline.adapters.files import lock, read_text
 from trunkline.adapters.metrics_page import MetricsPage
+from trunkline.adapters.process_memory import give_back
 from trunkline.adapters.runtime_socket import MasterSocket, RuntimeSocket
 from trunkline.adapters.systemd import notify
 from trunkline.agent import memory
@@ -100,6 +101,7 @@ async def _steer(
         if not is_child:  # the service manager has asked the parent
             tasks.start("stay well", partial(stay_well, lambda: time.monotonic() - steering.cycled_at < STUCK_S))
             notify("READY=1\nSTATUS=steering HAProxy")
+        give_back()
         await tasks.until(stop)
         if not is_child:
             notify("STOPPING=1")
