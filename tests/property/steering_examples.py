@@ -9,7 +9,7 @@ from steering_world import Machine, World
 
 from trunkline.model.cluster import MemberAnswer, Role
 from trunkline.model.desired import ServiceKind
-from trunkline.model.facts import LeaderKey, MemberFacts, PortFact, PortVerdict, RestFact, Sticky
+from trunkline.model.facts import Ending, LeaderKey, MemberFacts, PortFact, PortVerdict, RestFact, Sticky
 from trunkline.plan.posture import PRIMARY_ROWS, REPLICA_ROWS, Row
 
 NAMES = ("pg1", "pg2", "pg3")
@@ -75,6 +75,7 @@ class Example:
     key: LeaderKey | None = field(default_factory=lambda: key("pg1"))
     old: tuple[tuple[int, str, int], ...] = ()
     kind: ServiceKind = ServiceKind.PRIMARY
+    endings: tuple[Ending, ...] = ()
 
     @property
     def world(self) -> World:
@@ -82,7 +83,12 @@ class Example:
         facts = REPLICA | {"pg1": of("pg1", rest(writes("pg1")))} | {it.name: it for it in self.facts}
         machines = {name: Machine(name=name) for name in NAMES} | {it.name: it for it in self.machines}
         return World(
-            machines=tuple(machines.values()), facts=tuple(facts.values()), key=self.key, old=self.old, kind=self.kind
+            machines=tuple(machines.values()),
+            facts=tuple(facts.values()),
+            key=self.key,
+            old=self.old,
+            kind=self.kind,
+            endings=self.endings,
         )
 
 
@@ -98,6 +104,7 @@ UP_2 = f"set server {P}/pg2 health up"
 BAR_1 = f"trunkline stick {P}/pg1 checks"
 FREE_1 = f"trunkline unstick {P}/pg1 checks"
 CLOSE_1 = f"trunkline stick {P}/pg1 drain"
+HERE, THERE = "10.0.0.1:5432", "10.0.0.2:5432"
 
 EXAMPLES = (
     Example(name="all is well", row=_row("it passes the truth check, whatever"), commands=()),
@@ -349,6 +356,106 @@ EXAMPLES = (
         row=_row("its API and its PostgreSQL are silent"),
         facts=(of("pg1", SILENT, port(PortVerdict.SILENT)),),
         commands=(CLOSE_1,),
+    ),
+    Example(
+        name="HAProxy has found it out of order after it was asked",
+        row=_row("it passes the truth check, whatever"),
+        facts=(of("pg1", rest(writes("pg1"), age_s=0.26)),),
+        machines=(Machine(name="pg1"),),
+        commands=(),
+    ),
+    Example(
+        name="asked as lately as a check",
+        row=_row("it passes the truth check, whatever"),
+        facts=(of("pg1", rest(writes("pg1"), age_s=0.25)),),
+        machines=(Machine(name="pg1"),),
+        commands=(UP_1,),
+    ),
+    Example(
+        name="its name has another address, and HAProxy still has the old one",
+        row=_row("Patroni has it at another address"),
+        facts=(replace(of("pg1", rest(writes("pg1"))), address=THERE),),
+        machines=(Machine(name="pg1", address=HERE),),
+        old=((77, "pg1", 3),),
+        commands=(f"@!77 shutdown sessions server {P}/pg1",),
+    ),
+    Example(
+        name="its name has another address, and something is leased of the old one",
+        row=_row("Patroni has it at another address"),
+        facts=(replace(of("pg1", SILENT, port(PortVerdict.ANSWERS)), address=THERE),),
+        machines=(Machine(name="pg1", address=HERE, is_up=True, is_suspended=True, noted=CHECKS),),
+        commands=(FREE_1,),
+    ),
+    Example(
+        name="a member that is gone and was closed is given back, and is no second primary",
+        row=_row("it passes the truth check, whatever"),
+        machines=(SERVING, Machine(name="pg9", is_up=True, is_drained=True, noted=DRAIN)),
+        commands=(f"set server {P}/pg9 health down", f"trunkline unstick {P}/pg9 drain"),
+    ),
+    Example(
+        name="nobody looks after the sessions that a reload has left at a member of which nothing is known",
+        row=_row("nothing else"),
+        facts=(of("pg1", None), of("pg2", rest(writes("pg2")))),
+        key=key("pg2"),
+        machines=(Machine(name="pg1"), Machine(name="pg2", is_up=True)),
+        old=((77, "pg1", 3), (77, "pg2", 1)),
+        commands=(f"@!77 shutdown sessions server {P}/pg1",),
+    ),
+    Example(
+        name="nor after those at one that a person has drained",
+        row=_row("a person has set"),
+        facts=(of("pg1", rest(answer("pg1"))), of("pg2", rest(writes("pg2")))),
+        key=key("pg2"),
+        machines=(Machine(name="pg1", is_up=True, is_drained=True), Machine(name="pg2", is_up=True)),
+        old=((77, "pg1", 3),),
+        commands=(f"@!77 shutdown sessions server {P}/pg1",),
+    ),
+    Example(
+        name="a reload in a jam has left its sessions behind: they stay",
+        row=_row("its API is silent, its PostgreSQL answers"),
+        facts=(of("pg1", SILENT, port(PortVerdict.ANSWERS)),),
+        old=((77, "pg1", 3),),
+        commands=(BAR_1,),
+    ),
+    Example(
+        name="two have to go, and the second one does not wait for what may be refused of the first",
+        row=_row("its API is silent, and the leader key"),
+        facts=(of("pg1", SILENT, port(PortVerdict.ANSWERS)), of("pg2", rest(answer("pg2")))),
+        machines=(SERVING, Machine(name="pg2", is_up=True)),
+        key=key(None),
+        commands=(DOWN_1, f"set server {P}/pg2 health down", BAR_1),
+    ),
+    Example(
+        name="a replica whose name has another address",
+        row=_row("Patroni has it at another address", REPLICA_ROWS),
+        facts=(replace(of("pg1", SILENT, port(PortVerdict.ANSWERS)), address=THERE),),
+        machines=(Machine(name="pg1", address=HERE, is_up=True),),
+        kind=ServiceKind.REPLICAS,
+        commands=(),
+    ),
+    Example(
+        name="its sessions were told to end, and their clients take their time",
+        row=_row("it answers that it is no primary"),
+        facts=(of("pg1", rest(answer("pg1"))),),
+        machines=(Machine(name="pg1", sessions=5),),
+        endings=(Ending(server="pg1", worker_pid=None, sessions=5, age_s=0.2),),
+        commands=(),
+    ),
+    Example(
+        name="there are more than when they were told to end",
+        row=_row("it answers that it is no primary"),
+        facts=(of("pg1", rest(answer("pg1"))),),
+        machines=(Machine(name="pg1", sessions=6),),
+        endings=(Ending(server="pg1", worker_pid=None, sessions=5, age_s=0.2),),
+        commands=(f"shutdown sessions server {P}/pg1",),
+    ),
+    Example(
+        name="they are still there a second later",
+        row=_row("it answers that it is no primary"),
+        facts=(of("pg1", rest(answer("pg1"))),),
+        machines=(Machine(name="pg1", sessions=5),),
+        endings=(Ending(server="pg1", worker_pid=None, sessions=5, age_s=1.0),),
+        commands=(f"shutdown sessions server {P}/pg1",),
     ),
     Example(name="nothing is known", row=_row("nothing else"), facts=(of("pg1", None),), key=None, commands=()),
     Example(

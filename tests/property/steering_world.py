@@ -11,6 +11,7 @@ from trunkline.model.cluster import MemberAnswer, Role
 from trunkline.model.command import Command, EndSession, EndSessions, SetHealth, Stick, Unstick
 from trunkline.model.desired import ServiceKind
 from trunkline.model.facts import (
+    Ending,
     LeaderKey,
     MemberFacts,
     PortFact,
@@ -32,6 +33,7 @@ class Machine:
     """One server. `noted`: what is leased of it; the rest was set by hand."""
 
     name: str
+    address: str = ""
     is_up: bool = False
     is_suspended: bool = False
     is_drained: bool = False
@@ -65,6 +67,7 @@ class World:
     key: LeaderKey | None
     old: tuple[tuple[int, str, int], ...] = ()
     kind: ServiceKind = ServiceKind.PRIMARY
+    endings: tuple[Ending, ...] = ()
 
     def situation(self) -> Situation:
         """What the planner sees of it."""
@@ -72,7 +75,7 @@ class World:
             proxy=PROXY, name="hold", address="", health=Health.NO_CHECK, sessions=0, queued=0, is_backup=True
         )
         servers = tuple(
-            ServerState(proxy=PROXY, name=it.name, address="", health=it.health, sessions=it.sessions, queued=0)
+            ServerState(proxy=PROXY, name=it.name, address=it.address, health=it.health, sessions=it.sessions, queued=0)
             for it in self.machines
         )
         return Situation(
@@ -87,6 +90,7 @@ class World:
             ),
             leader_key=self.key,
             workers=Workers(sessions=tuple((pid, PROXY, name, count) for pid, name, count in self.old)),
+            endings=self.endings,
         )
 
     @property
@@ -111,7 +115,7 @@ class World:
     def reloaded(self) -> "World":
         """A new worker: nobody is up, nothing is noted, and the sessions of the old one stay with it."""
         old = (*self.old, *((99, it.name, it.sessions) for it in self.machines if it.sessions))
-        return replace(self, machines=tuple(Machine(name=it.name) for it in self.machines), old=old)
+        return replace(self, machines=tuple(Machine(name=it.name, address=it.address) for it in self.machines), old=old)
 
 
 def _after(world: World, command: Command) -> World:
@@ -168,6 +172,7 @@ def _any_machine(chance: random.Random, name: str, *, may_write: bool) -> Machin
     is_drained = is_drained and (is_up or Sticky.DRAIN in noted)  # a hand that `show stat` hides is nobody's case
     return Machine(
         name=name,
+        address=chance.choice(["", "10.0.0.1:5432"]),
         is_up=is_up,
         is_suspended=Sticky.CHECKS in noted,
         is_drained=is_drained,
@@ -188,7 +193,14 @@ def _any_facts(chance: random.Random, name: str) -> MemberFacts:
         age_s = chance.choice([0.0, 0.05, 1.0, 1.9, 3.0])
         port = PortFact(verdict=chance.choice(list(PortVerdict)), age_s=age_s, took_s=min(age_s, took_s))
     silent_s = chance.choice([None, None, 0.1, 0.4, 3.0])
-    return MemberFacts(name=name, server=name, rest=rest, port=port, check_silent_s=silent_s)
+    return MemberFacts(
+        name=name,
+        server=name,
+        rest=rest,
+        port=port,
+        check_silent_s=silent_s,
+        address=chance.choice(["", "10.0.0.1:5432", "10.0.0.1:5432", "10.0.0.2:5432"]),
+    )
 
 
 def any_answer(chance: random.Random, name: str) -> MemberAnswer:

@@ -29,7 +29,7 @@ MUTANTS = {
     "who was let in is forgotten": (STEERING, "taking.add(server.name)", "pass"),
     "opens without the truth check": (
         STEERING,
-        "(Stance.SERVES, Stance.KEPT) and judgement.case.passes",
+        "(Stance.SERVES, Stance.KEPT) and judgement.case.passes_now",
         "(Stance.SERVES, Stance.KEPT)",
     ),
     "up and down exchanged": (
@@ -42,7 +42,7 @@ MUTANTS = {
         "if server.takes_sessions or server.health in (Health.NOLB, Health.DRAIN)",
         "if True",
     ),
-    "sessions of one that is down stay": (STEERING, "elif server.sessions and", "elif False and"),
+    "sessions of one that is down stay": (STEERING, "elif is_primary and _has", "elif False and _has"),
     "never gives checks back": (STEERING, "if Sticky.CHECKS in stuck and (", "if False and ("),
     "gives checks back at once": (STEERING, "SUSPENDED_AT_LEAST_S = 1.0", "SUSPENDED_AT_LEAST_S = 100.0"),
     "barred without suspending": (STEERING, "if judgement.stance is Stance.BARRED and Sticky", "if False and Sticky"),
@@ -51,7 +51,7 @@ MUTANTS = {
     "the key decides nothing": (STEERING, "if case.holds_key]", "if False]"),
     "fences everybody": (
         STEERING,
-        "is_out = judgement.stance in (Stance.OUT, Stance.BARRED) if judgement else has_winner",
+        "is_out = _is_out_of_old_workers(judgement) if judgement else has_winner",
         "is_out = True",
     ),
     "keys are fresh for ever": (POSTURE, "KEY_FRESH_S = 1.0", "KEY_FRESH_S = 1e9"),
@@ -64,6 +64,16 @@ MUTANTS = {
         "return key.age_s <= rest.age_s",
     ),
     "an older port counts": (POSTURE, "port.age_s <= rest.answered_s", "True"),
+    "opens on any answer": (POSTURE, "YOUNG_S = 0.25", "YOUNG_S = 1e9"),
+    "an address is like any other": (POSTURE, "fits=lambda case: case.is_elsewhere", "fits=lambda case: False"),
+    "leases of who is gone stay": (STEERING, "for server in unknown))", "for server in ()))"),
+    "a stick before a fall": (
+        STEERING,
+        "case SetHealth():\n            return 0",
+        "case SetHealth():\n            return 4",
+    ),
+    "ends what was just ended": (STEERING, "it.age_s >= END_AGAIN_S or count", "True or count"),
+    "never ends again": (STEERING, "END_AGAIN_S = 1.0", "END_AGAIN_S = 1e9"),
     "by hand means nothing": (POSTURE, "fits=lambda case: case.is_by_hand", "fits=lambda case: False"),
     "two claims mean nothing": (POSTURE, "case.passes and case.rivals > 1 and case.winner is not None", "False"),
     "silence with a lost key means nothing": (POSTURE, "case.is_silent and case.has_lost_key", "False"),
@@ -77,8 +87,8 @@ MUTANTS = {
     "one odd answer is enough": (POSTURE, "case.is_odd and _is_dead(case.port)", "case.is_odd"),
     "a replica passes the truth check": (
         POSTURE,
-        "self.answer.accepts_writes\n\n    @property\n    def is_silent",
-        "True\n\n    @property\n    def is_silent",
+        "self.answer.accepts_writes\n\n    @property\n    def passes_now",
+        "True\n\n    @property\n    def passes_now",
     ),
 }
 

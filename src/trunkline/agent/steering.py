@@ -16,6 +16,7 @@ import structlog
 
 from trunkline.adapters.runtime_socket import MasterSocket, RuntimeSocket
 from trunkline.agent.executor import Executor
+from trunkline.agent.gone import Gone
 from trunkline.agent.watching import Watcher
 from trunkline.errors import RuntimeSocketError
 from trunkline.model.command import Plan
@@ -97,9 +98,9 @@ class Steering:
         self._master = master
         self._executor = Executor(runtime, master)
         self._observer = observer
-        self._sessions: dict[tuple[int, str, str], int] = {}
         self._closed_since: dict[str, Mapping[str, float]] = {}
         self._stuck_since: dict[tuple[str, str, str], float] = {}
+        self._gone = Gone()
         self._workers = Workers()
         self._workers_at = 0.0
         self._pid = 0
@@ -179,8 +180,9 @@ class Steering:
             cluster.watcher.stay_with(served[0] if len(served) == 1 else None)
         plan = self._plan(cluster, situation, now)
         deeds = await self._executor.perform(plan.commands)
+        self._gone.told(situation, plan.commands[: sum(not deed.refusal for deed in deeds)])
         self._tell(situation.state.name, plan, deeds)
-        ended = self._count_ended(situation, view.lease.pid) if situation.kind is ServiceKind.PRIMARY else 0
+        ended = self._gone.count(situation, view.lease.pid) if situation.kind is ServiceKind.PRIMARY else 0
         at_s = time.time() - (time.monotonic() - now)
         self._observer.saw(Seen(situation=situation, lease=view.lease, at_s=at_s, deeds=deeds, ended=ended))
         return deeds
@@ -193,18 +195,6 @@ class Steering:
         since = closed_since(self._closed_since.get(proxy, {}), situation.state, now)
         self._closed_since[proxy] = since
         return replace(plan, commands=plan.commands + steer_replicas(situation, policy, since, now).commands)
-
-    def _count_ended(self, situation: Situation, pid: int) -> int:
-        """Sessions that are gone from servers which must not have them, compared with the cycle before: those that we
-        have ended, and those that HAProxy has ended with the server's health."""
-        proxy = situation.state.name
-        now = {(pid, proxy, it.name): it.sessions for it in situation.state.servers if not it.is_backup}
-        now |= {(pid, proxy, name): count for pid, proxy, name, count in situation.workers.sessions}
-        open_now = {it.name for it in situation.state.servers if it.takes_sessions}
-        before = {key: count for key, count in self._sessions.items() if key[1] == proxy}
-        gone = sum(max(0, count - now.get(key, 0)) for key, count in before.items() if key[2] not in open_now)
-        self._sessions = {key: count for key, count in self._sessions.items() if key[1] != proxy} | now
-        return gone
 
     async def _observe(self) -> View:
         lease = await self._runtime.renew(LEASE_MS)
@@ -244,6 +234,7 @@ class Steering:
             stuck=tuple(it for it in view.lease.stuck if it.proxy == service.proxy),
             leader_key=cluster.watcher.leader_key(now),
             workers=view.workers,
+            endings=self._gone.endings(service.proxy, now),
         )
 
     def _set_pace(self, cluster: Steered, situation: Situation, now: float) -> None:

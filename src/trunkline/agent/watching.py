@@ -256,6 +256,7 @@ def _facts(name: str, member: _Member, now: float) -> MemberFacts:
         rest=replace(member.rest, age_s=now - member.rest_at) if member.rest else None,
         port=replace(member.port, age_s=now - member.port_at) if member.port else None,
         check_silent_s=now - silent_at if silent_at is not None and now - silent_at < CHECK_MEMORY_S else None,
+        address=str(member.server.postgres),
     )
 
 

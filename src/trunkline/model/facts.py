@@ -57,7 +57,8 @@ class PortFact:
 class MemberFacts:
     """One member. `name` is Patroni's, `server` HAProxy's; None where nothing was asked yet.
 
-    `check_silent_s`: how long ago a check of HAProxy's own had no answer from its API, where HAProxy has told so.
+    `address`: its PostgreSQL's, as "host:port"; "" where nobody cares. `check_silent_s`: how long ago a check of
+    HAProxy's own had no answer from its API, where HAProxy has told so.
     """
 
     name: str
@@ -65,6 +66,7 @@ class MemberFacts:
     rest: RestFact | None = None
     port: PortFact | None = None
     check_silent_s: float | None = None
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,10 +132,24 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """HAProxy was told, so long ago, to end the sessions of a server; `sessions`: how many it had then.
+
+    Their clients may take their time to hang up, and count as sessions until then; nothing passes any more.
+    """
+
+    server: str
+    worker_pid: int | None
+    sessions: int
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
     """One service at one moment: everything that a decision about it may depend on.
 
     `state`: HAProxy's own backend. `stuck`: of this backend alone. `leader_key`: None where nobody could tell.
+    `endings`: of late.
     """
 
     scope: str
@@ -143,6 +159,7 @@ class Situation:
     stuck: tuple[Stuck, ...] = ()
     leader_key: LeaderKey | None = None
     workers: Workers = Workers()
+    endings: tuple[Ending, ...] = ()
 
     def has_stuck(self, server: str, what: Sticky) -> bool:
         """Whether this was set under our lease."""

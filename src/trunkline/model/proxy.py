@@ -5,6 +5,7 @@ Values only. Parsing is in `trunkline.wire.runtime`; asking is in `trunkline.ada
 
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 
 class Health(StrEnum):
@@ -46,6 +47,22 @@ class ServerState:
     def takes_sessions(self) -> bool:
         """Whether new sessions are sent here."""
         return self.health in (Health.UP, Health.NO_CHECK)
+
+
+def is_same_address(one: str, other: str) -> bool:
+    """Whether two "host:port" may be the same place, however IPv6 is written; "" and names of hosts may be any."""
+    if not one or not other:
+        return True
+    (host, port), (other_host, other_port) = _parts(one), _parts(other)
+    return port == other_port and (host is None or other_host is None or host == other_host)
+
+
+def _parts(address: str) -> tuple[IPv4Address | IPv6Address | None, str]:
+    host, _, port = address.rpartition(":")
+    try:
+        return ip_address(host.strip("[]")), port
+    except ValueError:
+        return None, port
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

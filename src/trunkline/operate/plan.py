@@ -71,7 +71,8 @@ async def _leader_key(api: ApiSettings, urls: tuple[str, ...]) -> LeaderKey | No
 
 async def _ask(api: ApiSettings, url: str, server: Server) -> MemberFacts:
     rest, port = await asyncio.gather(_rest(api, url), _port(server))
-    return MemberFacts(name=server.member, server=server.name, rest=rest, port=port)
+    address = str(server.postgres)
+    return MemberFacts(name=server.member, server=server.name, rest=rest, port=port, address=address)
 
 
 async def _rest(api: ApiSettings, url: str) -> RestFact | None:

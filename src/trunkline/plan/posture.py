@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from trunkline.model.cluster import MemberAnswer, Role
 from trunkline.model.facts import LeaderKey, MemberFacts, PortVerdict, Sticky
-from trunkline.model.proxy import Health, ServerState
+from trunkline.model.proxy import Health, ServerState, is_same_address
 
 REST_FRESH_S = 3.0
 """Two questions to an API that is silent take so long: one each second, with a deadline of a second."""
@@ -21,6 +21,9 @@ FENCE_BEFORE_S = 0.3
 """So long before the end of the leader key's lease a silent primary is out."""
 
 CHECK_FRESH_S = 0.5
+YOUNG_S = 0.25
+"""An answer that is younger than this was given after HAProxy's last check: that has not known better."""
+
 NO_LONGER = frozenset({"stopping", "stopped", "crashed", "start failed", "initdb failed"})
 """States of Patroni in which PostgreSQL does not serve, or soon will not."""
 
@@ -64,6 +67,16 @@ class Case:
     def passes(self) -> bool:
         """The truth check."""
         return self.answer is not None and self.answer.accepts_writes
+
+    @property
+    def passes_now(self) -> bool:
+        """The truth check, so lately that HAProxy's own checks cannot know better."""
+        return self.passes and self.facts.rest is not None and self.facts.rest.age_s <= YOUNG_S
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """What is known is of another address than the one that HAProxy sends sessions to."""
+        return not is_same_address(self.facts.address, self.server.address)
 
     @property
     def is_silent(self) -> bool:
@@ -154,6 +167,12 @@ PRIMARY_ROWS = (
         then="it is left alone",
         stance=Stance.BY_HAND,
         fits=lambda case: case.is_by_hand,
+    ),
+    Row(
+        when="Patroni has it at another address than HAProxy",
+        then="it is left to HAProxy's checks: what is known is not of the server that sessions would go to",
+        stance=Stance.CHECKS,
+        fits=lambda case: case.is_elsewhere,
     ),
     Row(
         when="it passes the truth check, but the leader key, read after that, names another",
@@ -248,7 +267,7 @@ PRIMARY_ROWS = (
 )
 
 REPLICA_ROWS = (
-    PRIMARY_ROWS[0],
+    *PRIMARY_ROWS[:2],
     Row(
         when="its API is silent, and its PostgreSQL answers",
         then="nobody is cut off: its checks are suspended for as long as that lasts",

@@ -110,7 +110,7 @@ def _why_ended(judgement: Judgement, policy: ReplicaPolicy, since: Mapping[str, 
     server, case = judgement.case.server, judgement.case
     if server.health in CLOSED and server.name in since and policy.drain_deadline_s is not None:
         is_over = now - since[server.name] >= policy.drain_deadline_s
-        if is_over and judgement.stance not in SILENT:
+        if is_over and judgement.stance not in SILENT and not case.is_silent:
             return f"{judgement.name} has had no new sessions for more than {policy.drain_deadline_s:g} s"
     is_promoted = case.passes and case.winner == judgement.name and not case.is_key_anothers
     if policy.end_sessions_on_promotion and is_promoted and server.health is Health.DOWN:

@@ -14,6 +14,9 @@ from trunkline.model.facts import MemberFacts, Situation, Sticky
 from trunkline.model.proxy import Health, ServerState
 from trunkline.plan.posture import PRIMARY_ROWS, REPLICA_ROWS, Case, Row, Stance, row_for
 
+END_AGAIN_S = 1.0
+"""HAProxy is told again to end sessions that are still there after so long."""
+
 SUSPENDED_AT_LEAST_S = 1.0
 """So long checks stay suspended once they are: a check that still fails would suspend them again with the next one."""
 
@@ -44,7 +47,9 @@ class Judgement:
 def steer(situation: Situation) -> Plan:
     """What is to be done about one service now."""
     judgements = judge_members(situation)
-    closings = [command for judgement in judgements for command in _closings(situation, judgement)]
+    closings = sorted(
+        (command for judgement in judgements for command in _closings(situation, judgement)), key=_urgency
+    )
     fences = _old_workers(situation, judgements)
     suspensions = [command for judgement in judgements for command in _suspensions(judgement)]
     openings = _openings(situation, judgements, _open_still(situation, closings))
@@ -75,7 +80,10 @@ def judge_members(situation: Situation) -> tuple[Judgement, ...]:
 
 
 def _pairs(situation: Situation) -> Iterator[tuple[MemberFacts, ServerState]]:
-    for facts in sorted(situation.members, key=lambda it: it.name):
+    known = {it.server for it in situation.members}
+    unknown = {it.server for it in situation.stuck if it.server not in known}  # what is leased there is given back
+    members = (*situation.members, *(MemberFacts(name=server, server=server) for server in unknown))
+    for facts in sorted(members, key=lambda it: it.name):
         server = situation.state.server(facts.server)
         if server is not None:
             yield facts, server
@@ -103,19 +111,39 @@ def _winner(passing: list[Case]) -> str | None:
 
 
 def _closings(situation: Situation, judgement: Judgement) -> Iterator[Command]:
-    """What takes sessions away: it comes first, in this order."""
+    """What takes sessions away: it comes first, the hardest before the others (`_urgency`)."""
     server, reason = judgement.case.server, judgement.reason
+    is_primary = situation.kind is ServiceKind.PRIMARY
     match judgement.stance:
         case Stance.OUT | Stance.BARRED:
             if server.takes_sessions or server.health in (Health.NOLB, Health.DRAIN):
                 yield SetHealth(proxy=server.proxy, server=server.name, is_up=False, reason=reason)
-            elif server.sessions and situation.kind is ServiceKind.PRIMARY:
+            elif is_primary and _has_sessions_to_end(situation, server.name, server.sessions):
                 yield EndSessions(proxy=server.proxy, server=server.name, reason=reason)
             if judgement.stance is Stance.BARRED and Sticky.CHECKS not in judgement.case.stuck:
                 yield Stick(proxy=server.proxy, server=server.name, what=Sticky.CHECKS, reason=reason)
         case Stance.CLOSED:
             if server.takes_sessions:
                 yield Stick(proxy=server.proxy, server=server.name, what=Sticky.DRAIN, reason=reason)
+
+
+def _has_sessions_to_end(situation: Situation, server: str, count: int, worker_pid: int | None = None) -> bool:
+    """Whether there are any, and HAProxy was not told just now."""
+    told = (it for it in situation.endings if (it.server, it.worker_pid) == (server, worker_pid))
+    return count > 0 and all(it.age_s >= END_AGAIN_S or count > it.sessions for it in told)
+
+
+def _urgency(command: Command) -> int:
+    """A refusal ends a plan, so what is milder shall not stand in the way of what has to be."""
+    match command:
+        case SetHealth():
+            return 0
+        case Stick(what=Sticky.CHECKS):
+            return 2
+        case Stick():
+            return 1
+        case _:
+            return 3
 
 
 def _open_still(situation: Situation, closings: list[Command]) -> frozenset[str]:
@@ -154,7 +182,7 @@ def _openings(situation: Situation, judgements: tuple[Judgement, ...], open_stil
                 else:
                     yield SetHealth(proxy=server.proxy, server=server.name, is_up=False, reason=reason)
             yield Unstick(proxy=server.proxy, server=server.name, what=what, reason=reason)
-        may_open = stance in (Stance.SERVES, Stance.KEPT) and judgement.case.passes
+        may_open = stance in (Stance.SERVES, Stance.KEPT) and judgement.case.passes_now
         is_down = server.health is Health.DOWN or (server.health is Health.MAINT and Sticky.MAINT in stuck)
         if is_primary and is_alone and may_open and is_down:
             taking.add(server.name)
@@ -179,10 +207,19 @@ def _old_workers(situation: Situation, judgements: tuple[Judgement, ...]) -> Ite
     has_winner = any(judgement.case.winner is not None for judgement in judgements)
     for pid, proxy, server, count in situation.workers.sessions:
         judgement = stances.get(server)
-        is_out = judgement.stance in (Stance.OUT, Stance.BARRED) if judgement else has_winner
-        if proxy == situation.state.name and count and is_out:
+        is_out = _is_out_of_old_workers(judgement) if judgement else has_winner
+        if proxy == situation.state.name and is_out and _has_sessions_to_end(situation, server, count, pid):
             why = judgement.reason if judgement else f"{server} is no member, and another is the primary"
             yield EndSessions(proxy=proxy, server=server, worker_pid=pid, reason=why)
+
+
+def _is_out_of_old_workers(judgement: Judgement) -> bool:
+    """Where HAProxy's checks or a person decide, nobody does for an old worker: there another primary is enough."""
+    case, stance = judgement.case, judgement.stance
+    if stance in (Stance.CHECKS, Stance.BY_HAND):
+        is_another = case.winner not in (None, judgement.name)
+        return is_another or (case.winner is not None and case.is_elsewhere)
+    return stance in (Stance.OUT, Stance.BARRED)
 
 
 def _warnings(judgements: tuple[Judgement, ...]) -> Iterator[str]:

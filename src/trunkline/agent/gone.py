@@ -1,0 +1,47 @@
+"""Sessions that had to go: which HAProxy was told to end, and how many are gone, by its own count."""
+
+import time
+from collections.abc import Sequence
+
+from trunkline.model.command import Command, EndSessions
+from trunkline.model.facts import Ending, Situation
+from trunkline.plan.steering import END_AGAIN_S
+
+
+class Gone:
+    """Kept from one cycle to the next."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[tuple[int, str, str], int] = {}
+        self._told: dict[tuple[str, str, int | None], tuple[int, float]] = {}
+
+    def told(self, situation: Situation, done: Sequence[Command]) -> None:
+        """HAProxy has taken these commands."""
+        now, proxy = time.monotonic(), situation.state.name
+        counts: dict[tuple[str, int | None], int] = {(it.name, None): it.sessions for it in situation.state.servers}
+        counts |= {(server, pid): count for pid, it, server, count in situation.workers.sessions if it == proxy}
+        for command in done:
+            if isinstance(command, EndSessions):
+                place = command.server, command.worker_pid
+                self._told[proxy, *place] = counts.get(place, 0), now
+        self._told = {key: it for key, it in self._told.items() if now - it[1] < END_AGAIN_S}
+
+    def endings(self, proxy: str, now: float) -> tuple[Ending, ...]:
+        """What it was told of late."""
+        return tuple(
+            Ending(server=server, worker_pid=pid, sessions=count, age_s=now - at)
+            for (of, server, pid), (count, at) in self._told.items()
+            if of == proxy
+        )
+
+    def count(self, situation: Situation, pid: int) -> int:
+        """Sessions that are gone from servers which must not have them, compared with the cycle before: those that we
+        have ended, and those that HAProxy has ended with the server's health. `pid`: of the worker that serves."""
+        proxy = situation.state.name
+        now = {(pid, proxy, it.name): it.sessions for it in situation.state.servers if not it.is_backup}
+        now |= {(pid, proxy, name): count for pid, proxy, name, count in situation.workers.sessions}
+        open_now = {it.name for it in situation.state.servers if it.takes_sessions}
+        before = {key: count for key, count in self._sessions.items() if key[1] == proxy}
+        gone = sum(max(0, count - now.get(key, 0)) for key, count in before.items() if key[2] not in open_now)
+        self._sessions = {key: count for key, count in self._sessions.items() if key[1] != proxy} | now
+        return gone
