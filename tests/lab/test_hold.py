@@ -14,7 +14,7 @@ from tests.lab.gap import QUICK, gap, held, knock, wait_held, wait_logged
 from tests.lab.session_log import end_of
 from trunkline.lab.balancer import Balancer
 from trunkline.lab.faults import is_dead, moment_of
-from trunkline.lab.load import INSERT, STARTING_OR_STOPPING, TOO_MANY, WRITTEN, Attempt, attempt_write, prepare
+from trunkline.lab.load import INSERT, REFUSED, STARTING_OR_STOPPING, TOO_MANY, WRITTEN, Attempt, attempt_write, prepare
 from trunkline.testing.fake_cluster import FakeCluster
 
 MANY = 1000
@@ -136,6 +136,24 @@ async def test_from_a_balancer_that_reaches_nobody_a_client_with_two_hosts_goes_
             both = await attempt_write(both_hosts(lonely, balancer), INSERT)
             assert both.outcome == WRITTEN
             assert 0.9 <= both.ended - both.began < 2.5
+            # A little later it does not even take connections, and the client goes on at once.
+            alone = await first_that_is(REFUSED, lonely)
+            assert alone.ended - alone.began < 0.5
+            both = await attempt_write(both_hosts(lonely, balancer), INSERT)
+            assert (both.outcome, both.ended - both.began < 0.9) == (WRITTEN, True)
+            for api in apis.apis.values():
+                await api.listen()
+            await first_that_is(WRITTEN, lonely)
+
+
+async def first_that_is(outcome: str, balancer: Balancer) -> Attempt:
+    """The first client that fares so."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            attempt = await ask(balancer)
+            if attempt.outcome == outcome:
+                return attempt
+            await asyncio.sleep(0.1)
 
 
 def both_hosts(first: Balancer, then: Balancer) -> str:

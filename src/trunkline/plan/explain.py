@@ -265,6 +265,8 @@ def _sentence(scene: Scene, service: Service, state: ProxyState | None, taking: 
         return "HAProxy does not answer", False
     if state is None:
         return "HAProxy has no such service: its configuration is older than the settings, or not ours", True
+    if state.frontend_status == "PAUSED":
+        return "connections are refused until somebody can serve them", True
     if state.frontend_status != "OPEN":
         return f"HAProxy does not listen ({state.frontend_status or 'no frontend'}): connections are refused", True
     if service.kind is ServiceKind.PRIMARY and len(taking) > 1:

@@ -4,6 +4,7 @@ Owns how they look, never what they say: every number comes from `trunkline.plan
 the same bytes.
 """
 
+from collections.abc import Iterable
 from hashlib import sha256
 from importlib.resources import files
 
@@ -14,8 +15,8 @@ from trunkline.render.state import resting_state
 
 READABLE, SECRET = 0o644, 0o600
 
-LUA_FILES = ("trunkline.lua", "lease.lua")
-"""One file for HAProxy: the second part needs the first."""
+LUA_FILES = ("trunkline.lua", "refuse.lua", "lease.lua")
+"""One file for HAProxy: each part needs those before it."""
 
 SOCKET_NAME_LIMIT = 100
 """Bytes of an abstract socket's name, below the kernel's 107."""
@@ -120,6 +121,15 @@ def bell_socket(balancer: Balancer) -> str | None:
     return _socket_name(f"hold_bell-{hold_socket(balancer.services[0])}")
 
 
+def ports_that_refuse(services: Iterable[Service]) -> str:
+    """What templates/refuse.lua has to know of each port, in one argument: five words each."""
+    return " ".join(
+        f"{it.proxy} {'one' if it.kind is ServiceKind.PRIMARY else 'any'} {it.fallback_proxy or '-'} "
+        f"{it.hold.timeout_ms} {it.hold.unreached_timeout_ms}"
+        for it in services
+    )
+
+
 def _socket_name(text: str) -> str:
     """Shortened where a long scope would exceed what the kernel takes; a hash keeps it unique."""
     if len(text) <= SOCKET_NAME_LIMIT:
@@ -150,6 +160,7 @@ def _environment() -> Environment:
         duration=duration,
         hold_socket=hold_socket,
         listener=listener,
+        ports_that_refuse=ports_that_refuse,
         purpose=lambda service: PURPOSES[service.kind],
         quoted=quoted,
     )

@@ -10,6 +10,7 @@
 -- The answer to the second and third is "done". To the others it is lines, each a word and what belongs to it:
 --
 --   held PROXY COUNT MS             clients that wait, and how long the first of them has
+--   closed PROXY                    its port refuses: see refuse.lua
 --   released PROXY COUNT MS         clients that wait no more, and the longest wait of one: since the last `lease`
 --   stuck PROXY SERVER WHAT         noted
 --   pid 4711                        of this worker
@@ -177,6 +178,9 @@ local function report(applet, is_renewal)
     if since then lines[#lines + 1] = "held " .. proxy .. " " .. lot.count .. " " .. math.floor(now - since) end
   end
   tell_released(lines, is_renewal == true)
+  for _, port in ipairs(ports) do
+    if port.is_closed then lines[#lines + 1] = "closed " .. port.proxy end
+  end
   table.sort(lines)
   lines[#lines + 1] = "pid " .. info.Pid
   lines[#lines + 1] = "stopping " .. (tonumber(info.Stopping) == 1 and 1 or 0)
