@@ -5,6 +5,7 @@ import os
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from trunkline.adapters.patroni_rest import PatroniRest
@@ -28,11 +29,12 @@ POLL_S = 0.02
 
 class Postgres:
     """Accepts connections and keeps them; `clients` are the addresses that it sees. An agent that only wants to know
-    whether it lives is answered, and is no client."""
+    whether it lives is answered, unless it `is_silent`, and is no client."""
 
     def __init__(self, host: str = "127.0.0.1") -> None:
         self.clients: asyncio.Queue[str] = asyncio.Queue()
         self.address = (host, 0)
+        self.is_silent = False
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
 
@@ -48,12 +50,16 @@ class Postgres:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer)
-        if await reader.read(4096) == startup_packet():
+        first = b""
+        with suppress(ConnectionError):
+            first = await reader.read(4096)
+        if first == startup_packet() and not self.is_silent:
             writer.write(PASSWORD_PLEASE)
-        else:
+        elif first and first != startup_packet():
             self.clients.put_nowait(_address(writer, "peername"))
-        while await reader.read(4096):
-            pass
+        with suppress(ConnectionError):
+            while await reader.read(4096):
+                pass
         self._open.discard(writer)
         writer.close()
 

@@ -39,6 +39,7 @@ from trunkline.plan.balancer import agent_metrics_name
 
 LOCK = "agent.lock"
 WAIT_S = 0.5
+ADMIN_TIMEOUT_S, MASTER_TIMEOUT_S = 1.0, 0.5
 STUCK_S = 10.0
 """A cycle that has not begun for so long has got stuck: the service manager shall start us again."""
 
@@ -79,10 +80,12 @@ async def _steer(
     *,
     is_child: bool,
 ) -> None:
-    master = MasterSocket(paths.master_socket) if paths.master_socket else None
+    master = MasterSocket(paths.master_socket, timeout_s=MASTER_TIMEOUT_S) if paths.master_socket else None
     log.info("steering HAProxy", socket=paths.admin_socket)
     metrics = Metrics()
-    steering = Steering(RuntimeSocket(paths.admin_socket), master, Recording(directory, metrics))
+    steering = Steering(
+        RuntimeSocket(paths.admin_socket, timeout_s=ADMIN_TIMEOUT_S), master, Recording(directory, metrics)
+    )
     guide = Guide(steering, settings, paths, source_for)
     async with AsyncExitStack() as stack:
         await _tell_metrics(stack, MetricsPage(agent_metrics_name(paths), metrics.text))

@@ -1,4 +1,4 @@
-"""Performs plans: command by command, each service on its own, until one is refused.
+"""Performs plans: command by command, each service on its own, until one is refused by the worker that serves.
 
 What was refused is not tried again here: the next cycle plans it anew from what HAProxy then says.
 """
@@ -20,18 +20,17 @@ class Executor:
         self._master = master
 
     async def perform(self, commands: Iterable[Command]) -> tuple[Deed, ...]:
-        """What was done, in its order; the last one may be what HAProxy refused."""
+        """What was done or refused, in its order, up to what the worker that serves has refused."""
         deeds: list[Deed] = []
         for command in commands:
             refusal = await self._perform(command)
             deeds.append(Deed(at_s=time.time(), command=words(command), reason=command.reason, refusal=refusal))
-            if refusal:
+            if refusal and not _is_elsewhere(command):
                 break
         return tuple(deeds)
 
     async def _perform(self, command: Command) -> str:
-        is_elsewhere = isinstance(command, EndSessions) and command.worker_pid is not None
-        socket = self._master if is_elsewhere else self._runtime
+        socket = self._master if _is_elsewhere(command) else self._runtime
         if socket is None:
             return "there is no master socket"
         try:
@@ -39,3 +38,8 @@ class Executor:
         except RuntimeSocketError as error:
             return error.message
         return ""
+
+
+def _is_elsewhere(command: Command) -> bool:
+    """It is for a worker that a reload has left behind: that one may be gone already."""
+    return isinstance(command, EndSessions) and command.worker_pid is not None

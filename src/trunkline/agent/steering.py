@@ -17,6 +17,7 @@ import structlog
 from trunkline.adapters.runtime_socket import MasterSocket, RuntimeSocket
 from trunkline.agent.executor import Executor
 from trunkline.agent.gone import Gone
+from trunkline.agent.old_workers import OldWorkers
 from trunkline.agent.watching import Watcher
 from trunkline.errors import RuntimeSocketError
 from trunkline.model.command import Plan
@@ -36,7 +37,6 @@ LEASE_MS = 1500
 HINT_S = 1.0
 """So long after a hint the members are asked in a burst, even if the picture seems stable."""
 
-OLD_WORKERS_S = 2.0
 ROUNDING_S = 0.001
 MOST_REPEATS = 5
 """A cycle that did something is followed by another at once, this often in a row."""
@@ -95,15 +95,12 @@ class Steering:
         self.steered: tuple[Steered, ...] = ()
         self.cycled_at = time.monotonic()
         self._runtime = runtime
-        self._master = master
         self._executor = Executor(runtime, master)
         self._observer = observer
         self._closed_since: dict[str, Mapping[str, float]] = {}
         self._stuck_since: dict[tuple[str, str, str], float] = {}
         self._gone = Gone()
-        self._workers = Workers()
-        self._workers_at = 0.0
-        self._pid = 0
+        self._old = OldWorkers(master, self.wake)
         self._flux_since: dict[str, float] = {}
         self._refused: dict[str, str] = {}
         self._warned: dict[str, tuple[str, ...]] = {}
@@ -180,7 +177,8 @@ class Steering:
             cluster.watcher.stay_with(served[0] if len(served) == 1 else None)
         plan = self._plan(cluster, situation, now)
         deeds = await self._executor.perform(plan.commands)
-        self._gone.told(situation, plan.commands[: sum(not deed.refusal for deed in deeds)])
+        done = [command for command, deed in zip(plan.commands, deeds, strict=False) if not deed.refusal]
+        self._gone.told(situation, done)
         self._tell(situation.state.name, plan, deeds)
         ended = self._gone.count(situation, view.lease.pid) if situation.kind is ServiceKind.PRIMARY else 0
         at_s = time.time() - (time.monotonic() - now)
@@ -202,7 +200,7 @@ class Steering:
         return View(
             lease=replace(lease, stuck=self._with_ages(lease.stuck)),
             proxies={proxy.name: proxy for proxy in proxies},
-            workers=await self._old_workers(lease.pid),
+            workers=self._old.seen_beside(lease.pid),
         )
 
     def _with_ages(self, stuck: Sequence[Stuck]) -> tuple[Stuck, ...]:
@@ -210,16 +208,6 @@ class Steering:
         keys = {(it.proxy, it.server, it.what.value): it for it in stuck}
         self._stuck_since = {key: self._stuck_since.get(key, now) for key in keys}
         return tuple(replace(it, age_s=now - self._stuck_since[key]) for key, it in keys.items())
-
-    async def _old_workers(self, pid: int) -> Workers:
-        """Looked at now and then, and at once when another worker answers."""
-        now = time.monotonic()
-        is_due = pid != self._pid or now - self._workers_at >= OLD_WORKERS_S or self._workers.sessions
-        if self._master is not None and is_due:
-            self._pid, self._workers_at = pid, now
-            with suppress(RuntimeSocketError):
-                self._workers = await old_workers(self._master)
-        return self._workers
 
     def _situation(self, cluster: Steered, service: Service, view: View, now: float) -> Situation | None:
         """None where we have no say: a standby cluster's leader takes no writes, and HAProxy may be older than we."""
@@ -267,13 +255,3 @@ class Steering:
         elif self._problem and not problem:
             log.info("HAProxy is steered again")
         self._problem = problem
-
-
-async def old_workers(master: MasterSocket) -> Workers:
-    """Workers that a reload has left behind, and how many sessions they have at which server."""
-    pids = tuple(worker.pid for worker in await master.workers() if worker.is_old)
-    sessions: list[tuple[int, str, str, int]] = []
-    for pid in pids:
-        for proxy in parse_stat(await master.command(f"@!{pid}", "show", "stat")):
-            sessions += [(pid, proxy.name, it.name, it.sessions) for it in proxy.servers if it.sessions]
-    return Workers(sessions=tuple(sorted(sessions)), pids=pids)

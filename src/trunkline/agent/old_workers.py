@@ -1,0 +1,66 @@
+"""Workers that a reload has left behind, and their sessions: asked of the master beside the cycle, which never waits.
+
+A master that is silent costs the knowledge about old workers, and nothing else.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import structlog
+
+from trunkline.adapters.runtime_socket import MasterSocket
+from trunkline.errors import RuntimeSocketError
+from trunkline.model.facts import Workers
+from trunkline.wire.runtime import parse_stat
+
+REST_S = 2.0
+"""Between two looks; with sessions in old workers, and when another worker serves, there is none."""
+
+log = structlog.get_logger()
+
+
+class OldWorkers:
+    """`master`: None where there is no way to them; `changed` is called when there are others, or other sessions."""
+
+    def __init__(self, master: MasterSocket | None, changed: Callable[[], None]) -> None:
+        self._master = master
+        self._changed = changed
+        self._seen = Workers()
+        self._looked_at = 0.0
+        self._pid = 0
+        self._looking: asyncio.Task[None] | None = None
+        self._problem = ""
+
+    def seen_beside(self, pid: int) -> Workers:
+        """What was seen last, while this worker serves; begins another look where one is due."""
+        now = time.monotonic()
+        is_due = pid != self._pid or now - self._looked_at >= REST_S or bool(self._seen.sessions)
+        if self._master is not None and is_due and (self._looking is None or self._looking.done()):
+            self._pid, self._looked_at = pid, now
+            self._looking = asyncio.create_task(self._look(self._master), name="look at old workers")
+        return self._seen
+
+    async def _look(self, master: MasterSocket) -> None:
+        problem, before = "", self._seen
+        try:
+            self._seen = await old_workers(master)
+        except RuntimeSocketError as error:
+            problem = error.message
+        if problem and not self._problem:
+            log.warning("old workers cannot be looked after", why=problem)
+        elif self._problem and not problem:
+            log.info("old workers are looked after again")
+        self._problem = problem
+        if self._seen != before:
+            self._changed()
+
+
+async def old_workers(master: MasterSocket) -> Workers:
+    """Workers that a reload has left behind, and how many sessions they have at which server."""
+    pids = tuple(worker.pid for worker in await master.workers() if worker.is_old)
+    sessions: list[tuple[int, str, str, int]] = []
+    for pid in pids:
+        for proxy in parse_stat(await master.command(f"@!{pid}", "show", "stat")):
+            sessions += [(pid, proxy.name, it.name, it.sessions) for it in proxy.servers if it.sessions]
+    return Workers(sessions=tuple(sorted(sessions)), pids=pids)
