@@ -18,7 +18,16 @@ from trunkline.errors import WrongScopeError
 from trunkline.model.client import Backend, Client
 from trunkline.model.cluster import ClusterView, Member
 from trunkline.model.proxy import Health, ProcessInfo, ProxyState, ProxyView, ServerState
-from trunkline.model.status import ClusterStatus, HAProxyStatus, MemberInService, MemberStatus, ServiceStatus, Status
+from trunkline.model.receipt import Deed, Receipt, Sighting
+from trunkline.model.status import (
+    ClusterStatus,
+    HAProxyStatus,
+    MemberInService,
+    MemberStatus,
+    OldSessions,
+    ServiceStatus,
+    Status,
+)
 from trunkline.operate.status import read_status
 from trunkline.testing.fake_cluster import FakeCluster
 from trunkline.testing.fake_haproxy import FakeHAProxy
@@ -173,8 +182,12 @@ async def test_command_status(tmp_path: Path, stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("page", "kinds"),
     [
-        ("status.md", (Status, HAProxyStatus, ClusterStatus, MemberStatus, MemberInService, ServiceStatus)),
+        (
+            "status.md",
+            (Status, HAProxyStatus, OldSessions, ClusterStatus, MemberStatus, MemberInService, ServiceStatus),
+        ),
         ("who.md", (Client, Backend)),
+        ("history.md", (Receipt, Sighting, Deed)),
     ],
 )
 def test_every_key_is_documented(page: str, kinds: tuple[type, ...]) -> None:

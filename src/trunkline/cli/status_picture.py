@@ -140,7 +140,11 @@ def _haproxy(haproxy: HAProxyStatus) -> Text:
     if haproxy.problem:
         return Text(f"HAProxy cannot be asked: {printable(haproxy.problem)}", style=BAD)
     up = duration(haproxy.uptime_s or 0)
-    return Text(f"HAProxy {haproxy.version}, pid {haproxy.pid}, up {up}, {haproxy.socket}", style=QUIET)
+    line = Text(f"HAProxy {haproxy.version}, pid {haproxy.pid}, up {up}, {haproxy.socket}", style=QUIET)
+    for pid in haproxy.old_workers:
+        at = [f"{it.sessions} at {it.service}/{it.server}" for it in haproxy.old_sessions if it.pid == pid]
+        line.append(f"\nold worker {pid}, which a reload left behind: {', '.join(at) or 'no'} sessions", style="")
+    return line
 
 
 def _verdict(status: Status) -> Text:

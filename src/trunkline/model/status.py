@@ -86,14 +86,26 @@ class ClusterStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OldSessions:
+    """Sessions that a worker, left behind by a reload, still has at one server. No check ends them; the agent does."""
+
+    pid: int
+    service: str
+    server: str
+    sessions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HAProxyStatus:
-    """The HAProxy that was asked. `problem`: why it gave no answer, "" when it did."""
+    """The HAProxy that was asked. `problem`: why it gave no answer, "" when it did. `old_workers`: their pids."""
 
     socket: str
     version: str
     pid: int | None
     uptime_s: int | None
     problem: str
+    old_workers: tuple[int, ...] = ()
+    old_sessions: tuple[OldSessions, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,16 +8,20 @@ import asyncio
 from collections.abc import Mapping
 
 from trunkline.adapters.patroni_rest import PatroniRest
-from trunkline.adapters.runtime_socket import RuntimeSocket
+from trunkline.adapters.runtime_socket import MasterSocket, RuntimeSocket
 from trunkline.agent import memory
+from trunkline.agent.old_workers import old_workers
 from trunkline.config.settings import ClusterSettings, Settings
 from trunkline.errors import PatroniError, RuntimeSocketError, TrunklineError, WrongScopeError
 from trunkline.model.cluster import ClusterView, Member, MemberAnswer
 from trunkline.model.desired import Service
+from trunkline.model.facts import Workers
 from trunkline.model.proxy import ProxyView
 from trunkline.model.status import Status
 from trunkline.operate.places import find_directory, find_haproxy
 from trunkline.plan.explain import ClusterFacts, Facts, explain, wanted_services
+
+MASTER_TIMEOUT_S = 1.0
 
 View = ClusterView | TrunklineError
 
@@ -39,8 +43,9 @@ async def read_members(settings: Settings) -> tuple[Member, ...]:
 
 async def observe(settings: Settings) -> Facts:
     """What Patroni and HAProxy say, within a few times the settings' timeouts."""
-    socket = find_haproxy(settings).admin_socket
-    asking = asyncio.create_task(_proxy(socket), name="ask HAProxy")
+    paths = find_haproxy(settings)
+    asking = asyncio.create_task(_proxy(paths.admin_socket), name="ask HAProxy")
+    looking = asyncio.create_task(_workers(paths.master_socket), name="look at old workers")
     remembered = memory.load(find_directory(settings))
     views = await asyncio.gather(*(_view(chosen, remembered) for chosen in settings.clusters))
     services = wanted_services(settings, tuple(view if isinstance(view, ClusterView) else None for view in views))
@@ -48,7 +53,13 @@ async def observe(settings: Settings) -> Facts:
         *(_cluster(chosen, view, its) for chosen, view, its in zip(settings.clusters, views, services, strict=True))
     )
     proxy, problem = await asking
-    return Facts(clusters=tuple(clusters), socket=socket, proxy=proxy, proxy_problem=problem)
+    return Facts(
+        clusters=tuple(clusters),
+        socket=paths.admin_socket,
+        proxy=proxy,
+        proxy_problem=problem,
+        workers=await looking,
+    )
 
 
 async def _proxy(socket: str) -> tuple[ProxyView | None, str]:
@@ -56,6 +67,16 @@ async def _proxy(socket: str) -> tuple[ProxyView | None, str]:
         return await RuntimeSocket(socket).view(), ""
     except RuntimeSocketError as error:
         return None, _in_words(error)
+
+
+async def _workers(socket: str | None) -> Workers:
+    """Nothing where the master cannot be asked: it is not everybody's to ask."""
+    if socket is None:
+        return Workers()
+    try:
+        return await old_workers(MasterSocket(socket, timeout_s=MASTER_TIMEOUT_S))
+    except RuntimeSocketError:
+        return Workers()
 
 
 async def _view(chosen: ClusterSettings, remembered: str) -> View:

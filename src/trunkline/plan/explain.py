@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from trunkline.config.settings import ClusterSettings, ServiceSettings, Settings
 from trunkline.model.cluster import ClusterView, Member, MemberAnswer, Role
 from trunkline.model.desired import HostFacts, Service, ServiceKind
+from trunkline.model.facts import Workers
 from trunkline.model.proxy import ProxyState, ProxyView, ServerState
 from trunkline.model.status import (
     ClusterStatus,
     HAProxyStatus,
     MemberInService,
     MemberStatus,
+    OldSessions,
     ServiceStatus,
     Status,
 )
@@ -49,6 +51,7 @@ class Facts:
     socket: str
     proxy: ProxyView | None
     proxy_problem: str = ""
+    workers: Workers = field(default_factory=Workers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +113,11 @@ def explain(settings: Settings, facts: Facts) -> Status:
             pid=info.pid if info else None,
             uptime_s=info.uptime_s if info else None,
             problem=facts.proxy_problem,
+            old_workers=facts.workers.pids,
+            old_sessions=tuple(
+                OldSessions(pid=pid, service=service, server=server, sessions=count)
+                for pid, service, server, count in facts.workers.sessions
+            ),
         ),
         clusters=clusters,
     )
