@@ -23,7 +23,7 @@ from trunkline.cli.console import complain, err, out
 from trunkline.errors import HAProxyError, TrunklineError
 from trunkline.lab import Lab
 from trunkline.lab.binaries import DEMO_HINT, Binary, find_haproxies
-from trunkline.lab.faults import KILLED_POSTMASTER, SWITCHOVER, Fault
+from trunkline.lab.faults import KILLED_POSTMASTER, LOST_NODE, SWITCHOVER, Fault
 from trunkline.lab.layout import plan_layout
 from trunkline.lab.ports import free_offset
 
@@ -37,17 +37,22 @@ class FaultName(StrEnum):
 
     SWITCHOVER = "switchover"
     KILL = "kill"
+    NODE_LOSS = "node-loss"
 
 
-FAULTS: dict[FaultName, Fault] = {FaultName.SWITCHOVER: SWITCHOVER, FaultName.KILL: KILLED_POSTMASTER}
+FAULTS: dict[FaultName, Fault] = {
+    FaultName.SWITCHOVER: SWITCHOVER,
+    FaultName.KILL: KILLED_POSTMASTER,
+    FaultName.NODE_LOSS: LOST_NODE,
+}
 
 
 def bench(
     rounds: Annotated[int, typer.Option(min=1, metavar="N", help="How often each fault meets each balancer.")] = 3,
     clients: Annotated[int, typer.Option(min=1, max=80, metavar="N", help="Loops of connect, write, close.")] = 12,
-    fault: Annotated[list[FaultName] | None, typer.Option(help="Repeatable.", show_default="both")] = None,
+    fault: Annotated[list[FaultName] | None, typer.Option(help="Repeatable.", show_default="all")] = None,
     haproxy: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="The HAProxy of both sides.", show_default="the newest there is")
+        Path | None, typer.Option(metavar="PATH", help="The HAProxy of all sides.", show_default="the newest there is")
     ] = None,
     all_haproxies: Annotated[
         bool, typer.Option("--all-haproxies", help="One after the other, every HAProxy there is.")
@@ -58,9 +63,10 @@ def bench(
 ) -> None:
     """Compare `trunkline run` with the HAProxy template that Patroni documents, on a real cluster on this machine.
 
-    Both stand in front of the same three members. Each fault is done once with the clients on the one balancer and
-    once with the clients on the other, and who comes first changes from round to round. `kill` is kill -9 of the
-    primary's postmaster. A run in which the template does not show its known failure is broken, and exits 1.
+    All stand in front of the same three members: ours, the same without its agent, and the template. Each fault is
+    done once with the clients on each of them, and who comes first changes from round to round. `kill` is kill -9 of
+    the primary's postmaster, `node-loss` of everything on its node. A run in which the template does not show its known
+    failure is broken, and exits 1.
     """
     chosen = _choose(haproxy, with_all=all_haproxies)
     faults = [FAULTS[name] for name in dict.fromkeys(fault or FAULTS)]
@@ -120,15 +126,16 @@ def _play_all(
     lab: Lab, haproxies: tuple[Binary, ...], faults: list[Fault], *, rounds: int, clients: int
 ) -> Iterator[Round]:
     for haproxy in haproxies:
-        both = contenders(lab, haproxy)
-        for contender in both.values():
+        everybody = contenders(lab, haproxy)
+        for contender in everybody.values():
             contender.start()
         for number in range(1, rounds + 1):
             for position, fault in enumerate(faults):
-                order = SIDES if (number + position) % 2 else tuple(reversed(SIDES))
+                shift = (number + position) % len(SIDES)
+                order = SIDES[shift:] + SIDES[:shift]
                 for place, side in enumerate(order, start=1):
                     lab.heal()
-                    change, measures = asyncio.run(play(both[side], lab, fault, clients))
+                    change, measures = asyncio.run(play(everybody[side], lab, fault, clients))
                     yield Round(
                         haproxy=".".join(map(str, haproxy.version)),
                         fault=fault.name,
@@ -140,7 +147,7 @@ def _play_all(
                         load_average=round(os.getloadavg()[0], 2),
                         measures=measures,
                     )
-        for contender in both.values():
+        for contender in everybody.values():
             contender.stop()
 
 

@@ -1,6 +1,7 @@
-"""The two balancers: `trunkline run` exactly as users start it, and HAProxy with the template that Patroni documents.
+"""The balancers: `trunkline run` exactly as users start it, the same without its agent, and HAProxy with the template
+that Patroni documents.
 
-Both stand in front of the same lab all the time, each on ports of its own. Knows how to start and reach them, nothing
+All stand in front of the same lab all the time, each on ports of its own. Knows how to start and reach them, nothing
 of what is measured.
 """
 
@@ -18,10 +19,12 @@ from trunkline.lab.processes import send, wait_gone
 from trunkline.lab.record import write_private
 
 OURS = "trunkline"
+ALONE = "checks alone"
 BASELINE = "template"
-SIDES = (OURS, BASELINE)
+SIDES = (OURS, ALONE, BASELINE)
 
 STOP_TIMEOUT_S = 10.0
+ALONE_HOST = "127.0.0.2"
 # The template's ports, beside ours.
 PORT_STEP = 100
 TEMPLATE = Path(__file__).with_name("patroni_template.cfg.j2")
@@ -89,5 +92,9 @@ class TemplateBalancer:
 
 
 def contenders(lab: Lab, haproxy: Binary) -> dict[str, Contender]:
-    """Both, by name, with the same HAProxy."""
-    return {OURS: Balancer(lab, haproxy), BASELINE: TemplateBalancer(lab, haproxy)}
+    """All, by name, with the same HAProxy."""
+    return {
+        OURS: Balancer(lab, haproxy, has_agent=True),
+        ALONE: Balancer(lab, haproxy, name="alone", host=ALONE_HOST),
+        BASELINE: TemplateBalancer(lab, haproxy),
+    }

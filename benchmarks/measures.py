@@ -1,7 +1,7 @@
 """What one round was worth: from the attempts of its clients to the numbers that are compared. Pure.
 
 An attempt that began while the old primary's port was still open was taken by a PostgreSQL that was about to go: such
-failures are no balancer's doing and are counted apart (`in_flight`), for both alike. All others count by how they
+failures are no balancer's doing and are counted apart (`in_flight`), for all alike. All others count by how they
 ended.
 """
 

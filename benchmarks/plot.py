@@ -12,13 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
-from benchmarks.contenders import BASELINE, OURS, SIDES
+from benchmarks.contenders import ALONE, BASELINE, OURS, SIDES
 from benchmarks.report import Machine, in_words
 from benchmarks.rounds import CALM_TIMEOUT_S, Round
 from benchmarks.summary import FAILED, LAG, LONGEST_WAIT, READ_ONLY, Metric, select, value
 
-COLOURS = {OURS: "#0b6e99", BASELINE: "#c8553d"}
-NAMES = {OURS: "trunkline run", BASELINE: "template of Patroni's documentation"}
+COLOURS = {OURS: "#0b6e99", ALONE: "#7a8f3c", BASELINE: "#c8553d"}
+NAMES = {OURS: "trunkline run", ALONE: "without its agent", BASELINE: "template of Patroni's documentation"}
 INK, MUTED, RULE = "#22272e", "#6b7280", "#e3e6ea"
 SHORTEST_S = 0.001
 # Rounds of one row lie beside each other, so that equal ones can be counted.
@@ -59,7 +59,7 @@ def draw(directory: Path, machine: Machine, rounds: Sequence[Round]) -> list[Pat
 
 def _figure(machine: Machine, haproxy: str, rounds: Sequence[Round]) -> Figure:
     faults = list(dict.fromkeys(played.fault for played in rounds))
-    figure = Figure(figsize=(12, 3.4 + 1.3 * len(faults)))
+    figure = Figure(figsize=(12, 3.4 + 0.65 * len(SIDES) * len(faults)))
     figure.subplots_adjust(left=0.1, right=0.985, top=0.82, bottom=0.09, hspace=0.6, wspace=0.06)
     grid = figure.subplots(2, 2, sharey=True)
     for panel, axes in zip(PANELS, grid.flat, strict=True):
@@ -70,7 +70,9 @@ def _figure(machine: Machine, haproxy: str, rounds: Sequence[Round]) -> Figure:
         Line2D([], [], color=COLOURS[side], marker="o", linestyle="none", label=NAMES[side], alpha=0.8)
         for side in SIDES
     ]
-    figure.legend(handles=handles, loc="upper right", bbox_to_anchor=(0.995, 1.0), frameon=False, fontsize=10, ncols=2)
+    figure.legend(
+        handles=handles, loc="upper right", bbox_to_anchor=(0.995, 1.0), frameon=False, fontsize=10, ncols=len(SIDES)
+    )
     figure.text(
         0.015, 0.015, "a dot: one round · a bar: the median · logarithmic scales · less is better",
         fontsize=9, color=MUTED,
@@ -97,7 +99,7 @@ def _draw_panel(axes: Axes, panel: Panel, haproxy: str, faults: Sequence[str], r
         _draw_row(axes, -row - 0.35 * (row // len(SIDES)), values, panel.metric, COLOURS[side])
     axes.set_title(panel.title, loc="left", fontsize=10.5, color=INK)
     _scale(axes, panel.metric)
-    centres = [-(len(SIDES) + 0.35) * number - 0.5 for number in range(len(faults))]
+    centres = [-(len(SIDES) + 0.35) * number - (len(SIDES) - 1) / 2 for number in range(len(faults))]
     axes.set_yticks(centres, faults, fontsize=10, color=INK)
     axes.tick_params(axis="both", length=0, labelsize=9, colors=MUTED)
     axes.grid(axis="x", color=RULE, linewidth=0.8)

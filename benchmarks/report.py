@@ -16,14 +16,19 @@ from pathlib import Path
 
 from rich.table import Table
 
-from benchmarks.contenders import BASELINE, OURS
+from benchmarks.contenders import ALONE, BASELINE, OURS
 from benchmarks.rounds import PAUSE_S, Round
 from benchmarks.summary import FAILED, GAP, LAG, LONGEST_WAIT, METRICS, Comparison, Metric, compare, value, why_broken
 from trunkline.lab import Lab
 from trunkline.lab.binaries import Binary
 from trunkline.lab.patroni_config import LOOP_WAIT_S, TTL_S
 
-HEADINGS = (f"{OURS}\nmedian", "worst", f"{BASELINE}\nmedian", "worst", "ratio of\nmedians")
+HEADINGS = (
+    *(f"{OURS}\nmedian", "worst"),
+    *(f"{ALONE}\nmedian", "worst"),
+    *(f"{BASELINE}\nmedian", "worst"),
+    "ratio of\nmedians",
+)
 SHORTLY = (("gap", GAP), ("added", LAG), ("longest wait", LONGEST_WAIT))
 
 
@@ -103,8 +108,11 @@ def round_in_words(played: Round) -> str:
 
 
 def _cells(row: Comparison) -> list[str]:
-    spreads = (row.ours, row.baseline)
-    numbers = [in_words(n, row.metric) for spread in spreads for n in (spread.median, spread.worst)]
+    numbers = [
+        "–" if spread is None else in_words(number, row.metric)
+        for spread in (row.ours, row.alone, row.baseline)
+        for number in ((spread.median, spread.worst) if spread is not None else (0.0, 0.0))
+    ]
     return [*numbers, ratio_in_words(row.ratio)]
 
 

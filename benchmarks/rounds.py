@@ -1,7 +1,7 @@
 """Playing one round: clients that connect, write and close in loops, a fault, and the way back to calm.
 
-Drives the lab and the clients, and hands their attempts to `measures`; it judges nothing. The idle balancer stands
-beside the loaded one, so that both meet the same machine.
+Drives the lab and the clients, and hands their attempts to `measures`; it judges nothing. The idle balancers stand
+beside the loaded one, so that all meet the same machine.
 """
 
 import asyncio

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from benchmarks.contenders import BASELINE, OURS
+from benchmarks.contenders import ALONE, BASELINE, OURS
 from benchmarks.rounds import Round
 from trunkline.lab.faults import SWITCHOVER
 
@@ -52,13 +52,14 @@ class Spread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """One metric of one fault, side by side."""
+    """One metric of one fault, side by side. `alone`: ours without its agent, None where that was not played."""
 
     haproxy: str
     fault: str
     metric: Metric
     ours: Spread
     baseline: Spread
+    alone: Spread | None = None
 
     @property
     def ratio(self) -> float | None:
@@ -75,7 +76,7 @@ def value(played: Round, metric: Metric) -> float:
 
 
 def compare(rounds: Sequence[Round]) -> tuple[Comparison, ...]:
-    """Every metric of every HAProxy and fault that was played with both sides, in the order of playing."""
+    """Every metric of every HAProxy and fault that was played with us and the baseline, in the order of playing."""
     scenes = dict.fromkeys((played.haproxy, played.fault) for played in rounds)
     return tuple(
         Comparison(
@@ -84,9 +85,11 @@ def compare(rounds: Sequence[Round]) -> tuple[Comparison, ...]:
             metric=metric,
             ours=_spread(value(played, metric) for played in select(rounds, haproxy, fault, OURS)),
             baseline=_spread(value(played, metric) for played in select(rounds, haproxy, fault, BASELINE)),
+            alone=_spread(value(played, metric) for played in alone) if alone else None,
         )
         for haproxy, fault in scenes
         if select(rounds, haproxy, fault, OURS) and select(rounds, haproxy, fault, BASELINE)
+        for alone in (select(rounds, haproxy, fault, ALONE),)
         for metric in METRICS
     )
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.contenders import BASELINE, OURS
+from benchmarks.contenders import ALONE, BASELINE, OURS
 from benchmarks.measures import Measures
 from benchmarks.rounds import Round
 from benchmarks.summary import KNOWN_READ_ONLY, METRICS, Comparison, compare, why_broken
@@ -61,6 +61,14 @@ def test_medians_worst_cases_and_their_ratio() -> None:
     assert row(rows, "read_only").ratio == 0.0
     assert row(rows, "failed").baseline.median == 200
     assert row(rows, "closed").ratio is None
+
+
+def test_without_the_agent_is_told_where_it_was_played() -> None:
+    rounds = [played(OURS), played(BASELINE), *(played(ALONE, lag_s=lag_s) for lag_s in (0.1, 0.2, 0.6))]
+    alone = row(compare(rounds), "lag_s").alone
+    assert alone is not None
+    assert (alone.median, alone.worst) == (0.2, 0.6)
+    assert row(compare(rounds[:2]), "lag_s").alone is None
 
 
 def test_a_primary_that_was_never_reached_is_worse_than_any() -> None:
