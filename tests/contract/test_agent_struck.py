@@ -26,7 +26,8 @@ STORY = 5
 """Commands of the story below, as `test_nothing_strikes` counts them at least."""
 
 UNDONE_S = LEASE_MS / 1000 + 0.5
-SETTLED_S = 5.0
+SETTLED_S = 20.0
+"""Against hanging: the machine may be busy."""
 WITHOUT = {"agent": {"enabled": False}}
 
 
