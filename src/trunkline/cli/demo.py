@@ -156,6 +156,7 @@ def _say_how_to_reach(lab: Lab, balancer: Balancer) -> None:
         f'replicas  psql "{balancer.uri("replicas")}"',
         f"HAProxy   http://{host}:{port}/stats",
         f"status    trunkline status --config {shlex.quote(str(balancer.settings))}",
+        f"history   trunkline history --config {shlex.quote(str(balancer.settings))}",
         f"all else  {lab.root / FILE}",
     ):
         err.print(line, markup=False, soft_wrap=True)
