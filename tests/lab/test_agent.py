@@ -75,16 +75,15 @@ async def test_an_agent_that_is_lost_costs_nobody_anything(
     await asyncio.to_thread(steered.lab.heal)
 
 
-def test_the_history_is_for_reading(steered: Balancer) -> None:
-    """What `trunkline history` prints of the role changes above, or of one of its own."""
-    if not receipts(steered):
-        steered.lab.switchover()
-        assert wait_until(lambda: receipts(steered) != (), timeout_s=AGENT_TIMEOUT_S)
-        steered.lab.heal()
-    last = receipts(steered)[-1]
-    text = command(steered, "history", "--last", "1").stdout
-    assert sentence(last) in text
+async def test_the_history_is_for_reading(steered: Balancer) -> None:
+    before = len(receipts(steered))
+    await asyncio.to_thread(steered.lab.switchover)
+    receipt = await receipt_after(steered, before)
+    await asyncio.to_thread(steered.lab.heal)
+    last = ("--last", str(len(receipts(steered)) - before))
+    text = command(steered, "history", *last).stdout
+    assert sentence(receipt) in text
     assert ": promoted" in text
-    (kept,) = json.loads(command(steered, "history", "--last", "1", "--json").stdout)["receipts"]
-    assert kept["new"] == last.new
-    assert [it["what"] for it in kept["sightings"]] == [it.what for it in last.sightings]
+    kept = json.loads(command(steered, "history", *last, "--json").stdout)["receipts"][0]
+    assert kept["new"] == receipt.new
+    assert [it["what"] for it in kept["sightings"]] == [it.what for it in receipt.sightings]

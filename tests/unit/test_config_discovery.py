@@ -215,7 +215,15 @@ def test_the_store_in_other_words(line: str, host: Host) -> None:
     assert store.etcd.hosts == ("http://10.0.0.1:2379",)
 
 
-@pytest.mark.parametrize("section", ["", "etcd: {host: 10.0.0.1}\n", "consul: {host: 10.0.0.1}\n", "etcd3: {}\n"])
-def test_another_store_is_left_to_the_members(section: str, host: Host) -> None:
+@pytest.mark.parametrize("section", ["", "etcd3: {}\n"])
+def test_without_a_store_the_members_are_asked(section: str, host: Host) -> None:
     put(host, PLAIN + section)
     assert cluster_of(host).dcs.etcd is None
+    assert cluster_of(host).dcs.patroni_config is None
+
+
+@pytest.mark.parametrize("section", ["etcd: {host: 10.0.0.1}\n", "consul: {host: 10.0.0.1}\n", "kubernetes: {}\n"])
+def test_another_store_is_asked_through_patronis_library(section: str, host: Host) -> None:
+    path = put(host, PLAIN + section)
+    assert cluster_of(host).dcs.etcd is None
+    assert cluster_of(host).dcs.patroni_config == path

@@ -25,6 +25,7 @@ from trunkline.agent import memory
 from trunkline.agent.discovery import Known
 from trunkline.agent.following import Following
 from trunkline.agent.leader import LeaderSource
+from trunkline.agent.library_store import LibraryStore
 from trunkline.agent.metrics import Metrics
 from trunkline.agent.recording import Recording
 from trunkline.agent.steered import Guide, Knowns
@@ -121,7 +122,9 @@ async def _tell_metrics(stack: AsyncExitStack, page: MetricsPage) -> None:
 
 def source_for(chosen: ClusterSettings, scope: str) -> LeaderSource | None:
     """Who tells the leader key of this cluster."""
-    return EtcdStore(chosen.dcs, scope) if chosen.dcs.etcd is not None else None
+    if chosen.dcs.etcd is not None:
+        return EtcdStore(chosen.dcs, scope)
+    return LibraryStore(chosen.dcs.patroni_config, scope) if chosen.dcs.patroni_config is not None else None
 
 
 def _remembered(settings: Settings, directory: Path) -> Knowns:

@@ -13,6 +13,7 @@ from trunkline.config.document import Document, read_document
 from trunkline.config.faults import Fault, Faulty, Key, Origin
 from trunkline.config.tree import Assignment
 
+OTHER_STORES = ("etcd", "consul", "zookeeper", "exhibitor", "kubernetes")
 WILDCARDS = {"", "*", "0.0.0.0", "::", "[::]"}
 
 
@@ -98,10 +99,11 @@ def _authentication(reader: "_Reader") -> list[Assignment]:
 
 
 def _store(reader: "_Reader") -> list[Assignment]:
-    """Where Patroni keeps the leader lock, if that is an etcd with the v3 API; others are asked through the members."""
+    """Where Patroni keeps the leader lock: an etcd with the v3 API, or another store that its library knows."""
     hosts, key = _etcd_hosts(reader)
     if not hosts:
-        return []
+        other = next((name for name in OTHER_STORES if reader.get(name) is not None), None)
+        return [reader.assignment("dcs.patroni_config", str(reader.document.path), (other,))] if other else []
     scheme = reader.text("etcd3", "protocol") or "http"
     urls = [host if "//" in host else f"{scheme}://{host}" for host in hosts]
     names = {

@@ -98,6 +98,11 @@ class StoreSettings(Section):
 
     namespace: Line = setting("/service", "Where Patroni's keys are (`namespace` in patroni.yml).", max_length=256)
     etcd: EtcdSettings | None = setting(None, "An etcd, where Patroni uses its v3 API (`etcd3` in patroni.yml).")
+    patroni_config: PlainPath | None = setting(
+        None,
+        "A patroni.yml whose store is asked through Patroni's own library (`pip install 'trunkline[dcs]'`): Consul, "
+        "ZooKeeper, Kubernetes and all others. With `etcd` it is not needed.",
+    )
 
 
 class ServiceSettings(Section):
