@@ -20,6 +20,7 @@ from trunkline.testing.fake_cluster import FakeCluster
 
 pytestmark = pytest.mark.haproxy
 WITHOUT = {"agent": {"enabled": False}}
+FLIPS = 8
 
 
 @asynccontextmanager
@@ -93,6 +94,23 @@ async def test_what_is_set_by_hand_is_left_alone(run: Supervised, cluster: FakeC
     assert server is not None
     assert server.health is Health.DRAIN
     assert (await run.runtime.lease()).stuck == ()
+
+
+async def test_what_haproxy_has_just_found_out_is_not_undone_by_an_older_answer(
+    run: Supervised, cluster: FakeCluster
+) -> None:
+    """Alone, the agent is told of no check: it sees in HAProxy's servers that one has passed."""
+    run.write(WITHOUT)
+    await run.serve()
+    async with agent_beside(run):
+        for new in ("pg2", "pg1") * FLIPS:
+            fall = f"postgres_primary/{new} health down"
+            before = run.words.count(fall)
+            cluster.promote(new)
+            await run.until(run.leads_to(new))
+            await asyncio.sleep(0.3)  # some cycles, in which nothing must come that nobody announces
+            assert run.words.count(fall) == before
+    await run.stop()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])

@@ -100,6 +100,7 @@ class Steering:
         self._closed_since: dict[str, Mapping[str, float]] = {}
         self._stuck_since: dict[tuple[str, str, str], float] = {}
         self._gone = Gone()
+        self._up: dict[str, frozenset[str]] = {}
         self._old = OldWorkers(master, self.wake)
         self._flux_since: dict[str, float] = {}
         self._refused: dict[str, str] = {}
@@ -214,6 +215,8 @@ class Steering:
         state = view.proxies.get(service.proxy)
         if state is None or service.serves_standby_leader:
             return None
+        if service.kind is ServiceKind.PRIMARY:
+            self._note_who_is_up(cluster.watcher, state)
         return Situation(
             scope=cluster.scope,
             kind=service.kind,
@@ -224,6 +227,13 @@ class Steering:
             workers=view.workers,
             endings=self._gone.endings(service.proxy, now),
         )
+
+    def _note_who_is_up(self, watcher: Watcher, state: ProxyState) -> None:
+        """HAProxy has taken a member up since the last cycle: a check of its own has passed, told of or not."""
+        up = frozenset(it.name for it in state.servers if it.takes_sessions and not it.is_backup)
+        for server in up - self._up.get(state.name, up):
+            watcher.check_has_passed(server)
+        self._up[state.name] = up
 
     def _set_pace(self, cluster: Steered, situation: Situation, now: float) -> None:
         has_hint = now - cluster.watcher.hinted_at < HINT_S
