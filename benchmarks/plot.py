@@ -71,7 +71,7 @@ def _figure(machine: Machine, haproxy: str, rounds: Sequence[Round]) -> Figure:
         for side in SIDES
     ]
     figure.legend(
-        handles=handles, loc="upper right", bbox_to_anchor=(0.995, 1.0), frameon=False, fontsize=10, ncols=len(SIDES)
+        handles=handles, loc="lower right", bbox_to_anchor=(0.995, -0.01), frameon=False, fontsize=10, ncols=len(SIDES)
     )
     figure.text(
         0.015, 0.015, "a dot: one round · a bar: the median · logarithmic scales · less is better",
