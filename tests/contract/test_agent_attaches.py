@@ -166,3 +166,29 @@ async def test_sessions_at_a_replica_that_lags_end_with_its_deadline(
     for task in ends:
         task.cancel()
     await asyncio.gather(*ends, return_exceptions=True)
+
+
+async def test_a_replica_that_comes_back_gets_its_share_of_idle_sessions_little_by_little(
+    run: Supervised, cluster: FakeCluster, postgres: dict[str, Postgres]
+) -> None:
+    replicas = {"bind": [f"127.0.0.1:{run.ports[1]}"], "lag_limit": 1000}
+    replicas |= {"rebalance_per_minute": 120, "rebalance_idle_s": 1}
+    run.write({"services": {"primary": {"bind": [f"127.0.0.1:{run.ports[0]}"]}, "replicas": replicas}})
+    cluster.stories["pg3"].lag_bytes = 5000
+    await run.serve()
+    await run.said("steering HAProxy")
+    readers = [await run.connect(run.ports[1]) for _ in range(8)]
+    async with asyncio.timeout(20):
+        for _ in readers:
+            await postgres["pg2"].clients.get()
+    ends = [asyncio.create_task(reader.read()) for reader, _ in readers]
+    await asyncio.sleep(2)  # nobody else takes any: nothing comes, which nobody announces
+    assert not any(task.done() for task in ends)
+    cluster.stories["pg3"].lag_bytes = 0
+    await run.said("shutdown session 0x", 3)
+    await asyncio.sleep(2)  # 5 where 2.5 are its share: that is near enough
+    assert sum(task.done() for task in ends) == 3
+    for task in ends:
+        task.cancel()
+    await asyncio.gather(*ends, return_exceptions=True)
+    await run.stop()

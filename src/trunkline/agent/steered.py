@@ -83,7 +83,10 @@ def _policies(chosen: ClusterSettings, services: tuple[Service, ...]) -> Mapping
     wanted = {service.proxy: getattr(chosen.services, service.kind.value) for service in services}
     return {
         proxy: ReplicaPolicy(
-            drain_deadline_s=its.drain_deadline_s, end_sessions_on_promotion=its.end_sessions_on_promotion
+            drain_deadline_s=its.drain_deadline_s,
+            end_sessions_on_promotion=its.end_sessions_on_promotion,
+            rebalance_per_s=its.rebalance_per_minute / 60 if its.rebalance_per_minute is not None else None,
+            rebalance_idle_s=its.rebalance_idle_s,
         )
         for proxy, its in wanted.items()
         if isinstance(its, ReplicaServiceSettings)

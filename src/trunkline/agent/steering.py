@@ -18,6 +18,7 @@ from trunkline.adapters.runtime_socket import MasterSocket, RuntimeSocket
 from trunkline.agent.executor import Executor
 from trunkline.agent.gone import Gone
 from trunkline.agent.old_workers import OldWorkers
+from trunkline.agent.rebalancing import Rebalancing
 from trunkline.agent.watching import Watcher
 from trunkline.errors import RuntimeSocketError
 from trunkline.model.command import Plan
@@ -99,6 +100,7 @@ class Steering:
         self._observer = observer
         self._closed_since: dict[str, Mapping[str, float]] = {}
         self._stuck_since: dict[tuple[str, str, str], float] = {}
+        self._rebalancing = Rebalancing(runtime)
         self._gone = Gone()
         self._up: dict[str, frozenset[str]] = {}
         self._old = OldWorkers(master, self.wake)
@@ -176,7 +178,7 @@ class Steering:
             self._set_pace(cluster, situation, now)
             served = [it.name for it in situation.state.servers if it.takes_sessions and not it.is_backup]
             cluster.watcher.stay_with(served[0] if len(served) == 1 else None)
-        plan = self._plan(cluster, situation, now)
+        plan = await self._plan(cluster, situation, now)
         deeds = await self._executor.perform(plan.commands)
         done = [command for command, deed in zip(plan.commands, deeds, strict=False) if not deed.refusal]
         self._gone.told(situation, done)
@@ -186,14 +188,16 @@ class Steering:
         self._observer.saw(Seen(situation=situation, lease=view.lease, at_s=at_s, deeds=deeds, ended=ended))
         return deeds
 
-    def _plan(self, cluster: Steered, situation: Situation, now: float) -> Plan:
+    async def _plan(self, cluster: Steered, situation: Situation, now: float) -> Plan:
         plan, proxy = steer(situation), situation.state.name
         policy = cluster.policies.get(proxy)
         if policy is None:
             return plan
         since = closed_since(self._closed_since.get(proxy, {}), situation.state, now)
         self._closed_since[proxy] = since
-        return replace(plan, commands=plan.commands + steer_replicas(situation, policy, since, now).commands)
+        ends = steer_replicas(situation, policy, since, now).commands
+        moves = await self._rebalancing.due(situation, policy, now)
+        return replace(plan, commands=(*plan.commands, *ends, *moves))
 
     async def _observe(self) -> View:
         lease = await self._runtime.renew(LEASE_MS)

@@ -142,6 +142,22 @@ class ReplicaServiceSettings(ServiceSettings):
         "Off, they live on at the primary. Needs the agent.",
     )
 
+    rebalance_per_minute: Integer | None = setting(
+        None,
+        "How many idle sessions a minute may be ended at the replica that is furthest above its share, so that those "
+        "who connect again go to one that has come back. Without it: none. Needs the agent.",
+        ge=1,
+        le=6000,
+    )
+    rebalance_idle_s: Seconds = setting(
+        60.0,
+        "Only sessions that have moved no byte for so long are ended for that. HAProxy sees bytes, not transactions: "
+        "choose it longer than any transaction is idle.",
+        unit="s",
+        ge=1,
+        le=7 * DAY_S,
+    )
+
     @property
     def lag_limit_bytes(self) -> int | None:
         """The lag limit in bytes; None without a limit."""
