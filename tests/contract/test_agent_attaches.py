@@ -192,3 +192,29 @@ async def test_a_replica_that_comes_back_gets_its_share_of_idle_sessions_little_
         task.cancel()
     await asyncio.gather(*ends, return_exceptions=True)
     await run.stop()
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["end", "stay"])
+async def test_read_sessions_of_a_replica_that_is_promoted(
+    ends: bool, run: Supervised, cluster: FakeCluster, postgres: dict[str, Postgres]
+) -> None:
+    replicas = {"bind": [f"127.0.0.1:{run.ports[1]}"], "end_sessions_on_promotion": ends}
+    run.write({"services": {"primary": {"bind": [f"127.0.0.1:{run.ports[0]}"]}, "replicas": replicas}})
+    await run.serve()
+    await run.said("steering HAProxy")
+    readers = [await run.connect(run.ports[1]) for _ in range(4)]
+    async with asyncio.timeout(20):
+        for name in ("pg2", "pg2", "pg3", "pg3"):
+            await postgres[name].clients.get()
+    over = [asyncio.create_task(reader.read()) for reader, _ in readers]
+    cluster.promote("pg2")
+    await run.until(run.leads_to("pg2"))
+    if ends:
+        await run.said("shutdown sessions server postgres_replicas/pg2")
+        await run.until(lambda: sum(task.done() for task in over) == 2)
+    await asyncio.sleep(1)  # nothing else comes, which nobody announces
+    assert sum(task.done() for task in over) == (2 if ends else 0)
+    for task in over:
+        task.cancel()
+    await asyncio.gather(*over, return_exceptions=True)
+    await run.stop()
