@@ -93,6 +93,11 @@ async def test_names_that_haproxy_does_not_take(directory: Path, haproxy: Binary
     ):
         for name in ODD_NAMES[1:]:
             await run.until(replica(run, name, lambda server: server.takes_sessions))
+
+        async def is_primary_up() -> bool:
+            return (await status(run))[0] == 0
+
+        await run.until(is_primary_up)
         code, told = await status(run)
         assert (code, told["scope"], told["leader"]) == (0, "bücher & co", ODD_NAMES[0])
         assert [member["name"] for member in told["members"]] == sorted(ODD_NAMES)
