@@ -274,7 +274,7 @@ def _sentence(scene: Scene, service: Service, state: ProxyState | None, taking: 
     if state is None:
         return "HAProxy has no such service: its configuration is older than the settings, or not ours", True
     if state.frontend_status == "PAUSED":
-        return "connections are refused until somebody can serve them", True
+        return _hopeless(scene, service) or "connections are refused until somebody can serve them", True
     if state.frontend_status != "OPEN":
         return f"HAProxy does not listen ({state.frontend_status or 'no frontend'}): connections are refused", True
     if service.kind is ServiceKind.PRIMARY and len(taking) > 1:
@@ -285,9 +285,8 @@ def _sentence(scene: Scene, service: Service, state: ProxyState | None, taking: 
 
 
 def _without_members(scene: Scene, service: Service) -> str:
-    view = scene.facts.view
-    if service.kind is ServiceKind.PRIMARY and view and view.is_standby_cluster and not service.serves_standby_leader:
-        return "this is a standby cluster, no member of it takes writes: connections are refused"
+    if hopeless := _hopeless(scene, service):
+        return hopeless
     if instead := _taking_instead(scene, service):
         return f"no replica qualifies: the primary, {instead[0]}, serves here as well"
     if _reaches_nobody(scene, service):
@@ -296,6 +295,14 @@ def _without_members(scene: Scene, service: Service) -> str:
     hold_s = service.hold.timeout_ms / 1000
     waits = f"new connections wait, at most {hold_s:g} s" if hold_s else "connections are refused"
     return f"nobody serves: {waits}"
+
+
+def _hopeless(scene: Scene, service: Service) -> str:
+    """Why nobody will take writes however long a client waits; "" where somebody may."""
+    view = scene.facts.view
+    if service.kind is ServiceKind.PRIMARY and view and view.is_standby_cluster and not service.serves_standby_leader:
+        return "this is a standby cluster, no member of it takes writes: connections are refused"
+    return ""
 
 
 def _reaches_nobody(scene: Scene, service: Service) -> bool:
