@@ -71,7 +71,7 @@ class Supervised:
         }
         self.runtime = RuntimeSocket(self.paths.admin_socket, timeout_s=1.0)
         self._processes: list[asyncio.subprocess.Process] = []
-        self._clients: list[asyncio.StreamWriter] = []
+        self.clients: list[asyncio.StreamWriter] = []
 
     def write(self, changed: Mapping[str, object] | None = None) -> None:
         """The settings, with other values of some sections."""
@@ -100,7 +100,7 @@ class Supervised:
 
     async def end(self) -> None:
         """Nothing of it is left, whatever the test has left."""
-        for client in self._clients:
+        for client in self.clients:
             client.close()
         for process in self._processes:
             if process.returncode is None:
@@ -147,7 +147,7 @@ class Supervised:
     async def connect(self, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A client that has said hello."""
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        self._clients.append(writer)
+        self.clients.append(writer)
         writer.write(STARTUP)
         return reader, writer
 

@@ -6,13 +6,14 @@ follow each other: HAProxy would run them side by side.
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 
 from trunkline.errors import RuntimeSocketError
 from trunkline.model.facts import Lease
-from trunkline.model.proxy import ProxyView, Session
+from trunkline.model.membership import Placed
+from trunkline.model.proxy import ProxyState, ProxyView, Session
 from trunkline.wire.lease import parse_lease, require_done
 from trunkline.wire.runtime import (
     UnknownCommandError,
@@ -24,7 +25,9 @@ from trunkline.wire.runtime import (
     parse_sessions,
     parse_stat,
     parse_workers,
+    require_all_done,
 )
+from trunkline.wire.server_states import parse_server_states
 
 TIMEOUT_S = 5.0
 MAX_REPLY_BYTES = 256 * 1024 * 1024
@@ -54,6 +57,19 @@ class RuntimeSocket:
             require_done(reply)
         return reply
 
+    async def commands(self, several: Iterable[tuple[str, ...]]) -> None:
+        """Run several commands as one line, in which HAProxy lets nothing else of ours come between. The first that
+        was refused is a RuntimeSocketError; those after it were run all the same."""
+        require_all_done(await self._run("; ".join(command_line(*tokens) for tokens in several)))
+
+    async def placed(self) -> tuple[Placed, ...]:
+        """Where the sessions and the checks of each server go."""
+        return parse_server_states(await self.command("show", "servers", "state"))
+
+    async def proxies(self) -> tuple[ProxyState, ...]:
+        """Every proxy with its servers."""
+        return parse_stat(await self.command("show", "stat"))
+
     async def renew(self, milliseconds: int) -> Lease:
         """Renew the lease of what sticks, for 5000 ms at most; 0 ends it, and undoes what is leased."""
         return parse_lease(await self.command("trunkline", "lease", str(milliseconds)))
@@ -66,7 +82,7 @@ class RuntimeSocket:
         """Everything of this HAProxy at this moment."""
         return ProxyView(
             info=parse_info(await self.command("show", "info")),
-            proxies=parse_stat(await self.command("show", "stat")),
+            proxies=await self.proxies(),
             held=await self._held(),
         )
 

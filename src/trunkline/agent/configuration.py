@@ -16,7 +16,7 @@ from trunkline.config.settings import ApiSettings, Settings
 from trunkline.errors import HAProxyError
 from trunkline.model.cluster import ClusterView
 from trunkline.model.desired import Balancer, Endpoint, HostFacts, Paths, RenderedFile
-from trunkline.plan.balancer import client_certificate, desired_balancer
+from trunkline.plan.balancer import AS_SET, client_certificate, desired_balancer
 from trunkline.render.haproxy import SECRET, haproxy_files
 
 
@@ -40,14 +40,32 @@ class Configuration:
     @property
     def digest(self) -> str:
         """The same for the same files."""
-        text = "\0".join(f"{file.path}\0{file.mode:o}\0{file.text}" for file in self.files)
-        return hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()
+        return _digest(self.files)
+
+    @property
+    def skeleton(self) -> str:
+        """The same for configurations that differ in their members alone, which come and go without a reload. How many
+        sessions fit beside them, where that is counted, is none of the difference."""
+        balancer = self.balancer
+        services = tuple(replace(service, servers=()) for service in balancer.services)
+        process = balancer.process
+        if process.maxconn_reason != AS_SET:
+            process = replace(process, maxconn=1, maxconn_reason="")
+        bare = replace(balancer, services=services, process=process)
+        bones = haproxy_files(bare)
+        others = tuple(file for file in self.files if file.path not in {bone.path for bone in bones})
+        return _digest(others + bones)
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Everything that HAProxy listens on."""
         stats = self.balancer.stats.binds if self.balancer.stats else ()
         return tuple(bind for service in self.balancer.services for bind in service.binds) + stats
+
+
+def _digest(files: Iterable[RenderedFile]) -> str:
+    text = "\0".join(f"{file.path}\0{file.mode:o}\0{file.text}" for file in files)
+    return hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()
 
 
 def configure(sources: Sources, paths: Paths) -> Configuration:

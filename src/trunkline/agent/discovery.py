@@ -7,8 +7,8 @@ on disk is `trunkline.agent.memory`. The rules:
   counts what most say.
 - Silence takes nobody away. No answer, or one without a single member, leaves everything as it was.
 - A member that is listed no more (a node that died is, after its ttl) is kept for FORGET_AFTER_S: its checks fail, so
-  it costs nothing, while each removal and return is a reload, and a reload leaves sessions to an old worker. One that
-  answers for another cluster goes at once: its address has found another owner.
+  it costs nothing, and a store that was restored lists members again when they have written themselves down, once in
+  a loop_wait. One that answers for another cluster goes at once: its address has found another owner.
 - A name that leads nowhere keeps its last address. A member whose name never led anywhere cannot be served yet.
 """
 
@@ -21,7 +21,7 @@ from urllib.parse import urlsplit, urlunsplit
 from trunkline.errors import PatroniError, WrongScopeError
 from trunkline.model.cluster import ClusterView, Member
 
-FORGET_AFTER_S = 600.0
+FORGET_AFTER_S = 30.0
 
 Answers = Mapping[str, ClusterView | PatroniError]
 """What each API said of the cluster, or why it said nothing, by its URL as settings or Patroni write it (`key`)."""

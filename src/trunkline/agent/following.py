@@ -1,11 +1,12 @@
-"""One cluster, followed through its members' REST APIs: asked every two seconds, kept in mind when they are silent.
+"""One cluster, followed through its members' REST APIs: all are asked every few seconds, and one of them in turn twice
+a second whether members have come or gone; kept in mind when they are silent.
 
 Owns asking, the name server, and the log lines on who is reached; what answers mean is decided in `discovery`.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import NoReturn, Self
@@ -30,11 +31,14 @@ from trunkline.agent.discovery import (
 )
 from trunkline.config.settings import ClusterSettings
 from trunkline.errors import PatroniError, WrongScopeError
-from trunkline.model.cluster import ClusterView
+from trunkline.model.cluster import ClusterView, Member
 
-EVERY_S = 2.0
-"""What changes here (members, addresses, sizes) changes on the order of a cluster's loop_wait, 10 s unless it is set;
-who leads is HAProxy's own affair. One question a member costs its API less than half a millisecond."""
+EVERY_S = 3.0
+"""What changes here beside members changes on the order of a cluster's loop_wait, 10 s unless it is set; who leads is
+HAProxy's own affair. One question a member costs its API less than half a millisecond."""
+
+GLANCE_S = 0.5
+"""A member that has come shall be served within a second of being healthy."""
 
 ODD_ANSWERS = 2
 """How many rounds without an answer make a line in the log; one alone may be a busy API."""
@@ -63,6 +67,7 @@ class Following:
         self._without_address: tuple[str, ...] = ()
         self._foreign = ""
         self._is_waiting = False
+        self._turn = 0
 
     def __repr__(self) -> str:
         return f"Following({self.name}, known={self.known is not None}, silent={sorted(self._silent)})"
@@ -87,7 +92,32 @@ class Following:
                 self._tell(answers)
                 if is_new:
                     changed()
-                await asyncio.sleep(EVERY_S)
+                await self._wait(client)
+
+    async def _wait(self, client: "_Client") -> None:
+        """Until it is time to ask all of them, or one of them has members that were not known."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while (left_s := began + EVERY_S - loop.time()) > 0:
+            await asyncio.sleep(min(GLANCE_S, left_s))
+            if left_s > GLANCE_S and await self._glance(client):
+                return
+
+    async def _glance(self, client: "_Client") -> bool:
+        """Whether the next of the members, asked alone, lists others than are known."""
+        known = self.known
+        if known is None or not known.urls:
+            return False
+        self._turn = (self._turn + 1) % len(known.urls)
+        url = known.urls[self._turn]
+        if url in self._silent:
+            return False
+        try:
+            view = await (await client.rest()).cluster(reachable_url(url, known.addresses))
+        except PatroniError:
+            return False
+        expected = tuple(member for member in known.view.members if member.name not in known.departed)
+        return bool(view.members) and _places(view.members) != _places(expected)
 
     async def look_once(self) -> None:
         """One round without a word; `problems` says who gave no answer."""
@@ -237,5 +267,9 @@ async def _cluster(rest: PatroniRest, url: str) -> ClusterView | PatroniError:
 
 def _lasting(view: ClusterView) -> tuple[object, ...]:
     """What the configuration may depend on."""
-    members = tuple((member.name, member.host, member.port, member.api_url) for member in view.members)
-    return view.scope, members, view.config, view.is_standby_cluster
+    return view.scope, _places(view.members), view.config, view.is_standby_cluster
+
+
+def _places(members: Iterable[Member]) -> tuple[tuple[object, ...], ...]:
+    """Who they are and where, in the order of their names."""
+    return tuple(sorted((member.name, member.host, member.port, member.api_url) for member in members))

@@ -1,8 +1,9 @@
 """One HAProxy that is kept running, with the configuration that it was given last.
 
-Two tasks meet here, one at a time: whoever brings a new configuration (`apply`), and the one that starts HAProxy again
-when it has died (`keep`). What the configuration should be is decided elsewhere; what speaks against one is raised
-before anything has changed.
+Three tasks meet here, one at a time: whoever brings a new configuration (`apply`), the one that starts HAProxy again
+when it has died (`keep`), and the one that looks after members that have left (`tend`). What the configuration should
+be is decided elsewhere; what speaks against one is raised before anything has changed. Where only members differ,
+HAProxy is not reloaded: it is told of them, and its files are rewritten for its next start.
 """
 
 import asyncio
@@ -18,13 +19,19 @@ from trunkline.adapters.haproxy_binary import HAProxyBinary
 from trunkline.adapters.haproxy_process import HAProxyProcess, end_leftovers, start
 from trunkline.adapters.listening import require_free
 from trunkline.adapters.process_table import family
+from trunkline.adapters.runtime_socket import RuntimeSocket
 from trunkline.agent.changes import changes
 from trunkline.agent.configuration import Configuration, require_accepted
-from trunkline.errors import TrunklineError
+from trunkline.agent.members import Members
+from trunkline.errors import RuntimeSocketError, TrunklineError
 from trunkline.model.desired import HostFacts, Paths
 
 LOADED = "loaded"
-"""The digest of what HAProxy runs with, for whoever takes it over."""
+"""The digests of what HAProxy runs with, with and without its members, for whoever takes it over."""
+
+SAFE_REMOVAL = (2, 8, 4)
+"""Older ones may end with a segmentation fault when a server is removed whose last sessions have just ended
+(haproxy#2323): there it waits for a reload."""
 
 BACKOFF_FIRST_S, BACKOFF_LAST_S = 0.5, 30.0
 STEADY_S = 60.0
@@ -50,6 +57,8 @@ class Keeper:
         self.place = place
         self.process = process
         self.serves = asyncio.Event()
+        runtime = RuntimeSocket(place.paths.admin_socket)
+        self._members = Members(runtime, place.directory, may_remove=place.binary.version >= SAFE_REMOVAL)
         self._configuration: Configuration | None = None
         self._one_at_a_time = asyncio.Lock()
         if process is not None:
@@ -62,14 +71,17 @@ class Keeper:
         """Give HAProxy what it should be, if it differs from what it has, or if somebody asked. Raises TrunklineError
         and leaves everything as it was where that cannot be."""
         async with self._one_at_a_time:
-            if self.process is not None and wanted.digest == self._loaded() and not is_asked_for:
+            digest, skeleton = self._loaded()
+            if self.process is not None and wanted.digest == digest and not is_asked_for:
+                if self._configuration is None:
+                    self._members.resume(wanted.balancer.services)
                 self._configuration = wanted
                 return
             require_free(wanted.endpoints, ours=family(self.place.paths).pids)
             await asyncio.to_thread(require_accepted, self.place.binary, wanted)
             if self.process is None:
                 await self._start(wanted)
-            else:
+            elif wanted.skeleton != skeleton or is_asked_for or not await self._change_members(wanted, self.process):
                 await self._reload(wanted, self.process)
 
     async def keep(self) -> NoReturn:
@@ -90,6 +102,21 @@ class Keeper:
                 await asyncio.sleep(backoff_s(deaths))
                 began, deaths = time.monotonic(), deaths + 1
 
+    async def tend(self) -> NoReturn:
+        """See members that have left to their end."""
+        while True:
+            await self._members.unsettled.wait()
+            await asyncio.sleep(self._members.pause_s)
+            async with self._one_at_a_time:
+                process, configuration = self.process, self._configuration
+                if process is None or process.has_ended or configuration is None:
+                    continue  # whatever is started next has no member that has left
+                try:
+                    if await self._members.tend():
+                        await self._reload(configuration, process)
+                except TrunklineError as error:
+                    log.error("members that have left are not looked after", why=error.message)
+
     async def stop(self, *, drain_timeout_s: float, at_once: asyncio.Event) -> None:
         """Let HAProxy end; nothing of it runs on."""
         paths = self.place.paths
@@ -107,6 +134,7 @@ class Keeper:
         install(wanted.files)
         self.process = await start(self.place.binary, self.place.paths)
         self._note(wanted)
+        self._members.begin(wanted.balancer.services)
         process = wanted.balancer.process
         log.info(
             "HAProxy serves",
@@ -125,10 +153,29 @@ class Keeper:
             except TrunklineError:
                 install(before)  # what is on disk is what runs
                 raise
-        known = self._configuration
-        what = changes(known.balancer, wanted.balancer) if known else ("what was on disk was of an earlier run",)
+        what = self._what_changes(wanted)
         self._note(wanted)
-        log.info("HAProxy reloaded", changed="; ".join(what) or "nothing, but somebody asked for it")
+        self._members.begin(wanted.balancer.services)
+        log.info("HAProxy reloaded", changed="; ".join(what) or "nothing, but it was asked for")
+
+    async def _change_members(self, wanted: Configuration, process: HAProxyProcess) -> bool:
+        """Whether HAProxy has taken the members of this configuration. If not, its files are already in place."""
+        install(wanted.files)
+        if process.has_ended:
+            return False
+        try:
+            await self._members.adopt(wanted.balancer.services)
+        except RuntimeSocketError as error:
+            log.warning("HAProxy does not take its new members, it is reloaded", why=error.message)
+            return False
+        what = self._what_changes(wanted)
+        self._note(wanted)
+        log.info("HAProxy has its new members", changed="; ".join(what))
+        return True
+
+    def _what_changes(self, wanted: Configuration) -> tuple[str, ...]:
+        known = self._configuration
+        return changes(known.balancer, wanted.balancer) if known else ("what was on disk was of an earlier run",)
 
     async def _start_again(self, ended: HAProxyProcess) -> bool:
         async with self._one_at_a_time:
@@ -140,15 +187,18 @@ class Keeper:
                 log.error("HAProxy could not be started", why=error.message)
                 return False
         ended.release()
+        if self._configuration is not None:
+            self._members.begin(self._configuration.balancer.services)
         log.info("HAProxy serves again", pid=self.process.pid)
         return True
 
-    def _loaded(self) -> str:
-        return (read_text(self.place.directory / LOADED) or "").strip()
+    def _loaded(self) -> tuple[str, str]:
+        digest, _, skeleton = (read_text(self.place.directory / LOADED) or "").partition("\n")
+        return digest.strip(), skeleton.strip()
 
     def _note(self, configuration: Configuration) -> None:
         self._configuration = configuration
-        write_private(self.place.directory / LOADED, configuration.digest + "\n")
+        write_private(self.place.directory / LOADED, f"{configuration.digest}\n{configuration.skeleton}\n")
 
 
 def backoff_s(deaths: int) -> float:

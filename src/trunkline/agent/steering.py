@@ -31,7 +31,6 @@ from trunkline.plan.posture import FENCE_BEFORE_S
 from trunkline.plan.replicas import ReplicaPolicy, closed_since, steer_replicas
 from trunkline.plan.steering import judge_members, steer
 from trunkline.wire.check_log import CheckReport
-from trunkline.wire.runtime import parse_stat
 
 CYCLE_S = 0.5
 LEASE_MS = 1500
@@ -201,7 +200,7 @@ class Steering:
 
     async def _observe(self) -> View:
         lease = await self._runtime.renew(LEASE_MS)
-        proxies = parse_stat(await self._runtime.command("show", "stat"))
+        proxies = await self._runtime.proxies()
         return View(
             lease=replace(lease, stuck=self._with_ages(lease.stuck)),
             proxies={proxy.name: proxy for proxy in proxies},
@@ -230,6 +229,7 @@ class Steering:
             leader_key=cluster.watcher.leader_key(now),
             workers=view.workers,
             endings=self._gone.endings(service.proxy, now),
+            unleasable=frozenset(server for proxy, server in view.lease.unseen if proxy == service.proxy),
         )
 
     def _note_who_is_up(self, watcher: Watcher, state: ProxyState) -> None:

@@ -52,6 +52,7 @@ class Supervisor:
             self._changed.set()
         tasks.start("reconcile", self._reconcile)
         tasks.start("keep HAProxy running", self.keeper.keep)
+        tasks.start("tend members that have left", self.keeper.tend)
         self._follow(self._followings, tasks)
 
     @property

@@ -45,6 +45,9 @@ LONGEST_WAIT_S = 3600.0
 MOST_BACKENDS = 262_143
 """PostgreSQL's own bound of max_connections."""
 
+AS_SET = "as set"
+"""Why there are so many sessions, where a person has said how many."""
+
 RELIABLE_CLOCK = (2, 8)
 """The first HAProxy whose Lua actions wake up from every sleep."""
 
@@ -121,7 +124,7 @@ def _digest(paths: Paths) -> str:
 def choose_maxconn(wanted: int | str, host: HostFacts, servers: int) -> tuple[int, str]:
     """How many sessions HAProxy admits, and why: what was asked for, or what the file limit carries."""
     if isinstance(wanted, int):
-        return wanted, "as set"
+        return wanted, AS_SET
     if host.file_limit is None:
         return MAXCONN_CEILING, "no file limit; PostgreSQL serves fewer"
     fits = (host.file_limit - FILES_OF_OUR_OWN - FILES_PER_SERVER * servers) // FILES_PER_SESSION

@@ -48,7 +48,7 @@ class Stance(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """One member in one service. `winner`: who passes the truth check best, None where nobody does (or where two do and
-    nothing tells them apart); `rivals`: how many pass."""
+    nothing tells them apart); `rivals`: how many pass. `is_leasable`: whether its checks could be suspended."""
 
     facts: MemberFacts
     server: ServerState
@@ -56,6 +56,7 @@ class Case:
     key: LeaderKey | None
     winner: str | None
     rivals: int
+    is_leasable: bool = True
 
     @property
     def answer(self) -> MemberAnswer | None:
@@ -161,6 +162,14 @@ def _is_dead(port: PortVerdict | None) -> bool:
     return port in (PortVerdict.REFUSED, PortVerdict.CLOSING)
 
 
+def _may_be_kept(case: Case) -> bool:
+    return case.is_silent and case.port is PortVerdict.ANSWERS and case.is_leasable
+
+
+def _is_heard_by_us_alone(case: Case) -> bool:
+    return case.answer is not None and case.is_check_silent and case.is_leasable
+
+
 PRIMARY_ROWS = (
     Row(
         when="a person has set it to maint or drain",
@@ -202,7 +211,7 @@ PRIMARY_ROWS = (
         when="it passes the truth check, and HAProxy's own check had no answer",
         then="it serves, and its checks are suspended",
         stance=Stance.KEPT,
-        fits=lambda case: case.passes and case.is_check_silent,
+        fits=lambda case: case.passes and case.is_check_silent and case.is_leasable,
     ),
     Row(
         when="it passes the truth check, whatever the store says or does not say",
@@ -250,7 +259,7 @@ PRIMARY_ROWS = (
         when="its API is silent, its PostgreSQL answers, and the leader key is its own",
         then="nobody is cut off: its checks are suspended for as long as that lasts",
         stance=Stance.KEPT,
-        fits=lambda case: case.is_silent and case.port is PortVerdict.ANSWERS and case.holds_key,
+        fits=lambda case: _may_be_kept(case) and case.holds_key,
     ),
     Row(
         when="its API and its PostgreSQL are silent",
@@ -272,7 +281,7 @@ REPLICA_ROWS = (
         when="its API is silent, and its PostgreSQL answers",
         then="nobody is cut off: its checks are suspended for as long as that lasts",
         stance=Stance.KEPT,
-        fits=lambda case: case.is_silent and case.port is PortVerdict.ANSWERS,
+        fits=_may_be_kept,
     ),
     Row(
         when="its API and its PostgreSQL are silent",
@@ -284,7 +293,7 @@ REPLICA_ROWS = (
         when="it answers, and HAProxy's own check had no answer",
         then="it stays as it is, and its checks are suspended",
         stance=Stance.KEPT,
-        fits=lambda case: case.answer is not None and case.is_check_silent and not _is_dead(case.port),
+        fits=lambda case: _is_heard_by_us_alone(case) and not _is_dead(case.port),
     ),
     Row(
         when="it answers, or nothing is known",

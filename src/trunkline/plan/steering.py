@@ -50,7 +50,7 @@ def steer(situation: Situation) -> Plan:
     closings = sorted(
         (command for judgement in judgements for command in _closings(situation, judgement)), key=_urgency
     )
-    fences = _old_workers(situation, judgements)
+    fences = [*_departed(situation, judgements), *_old_workers(situation, judgements)]
     suspensions = [command for judgement in judgements for command in _suspensions(judgement)]
     openings = _openings(situation, judgements, _open_still(situation, closings))
     return Plan(
@@ -73,6 +73,7 @@ def judge_members(situation: Situation) -> tuple[Judgement, ...]:
             key=case.key,
             winner=winner,
             rivals=len(rivals),
+            is_leasable=case.is_leasable,
         )
         for case in cases
     )
@@ -97,6 +98,7 @@ def _case(situation: Situation, facts: MemberFacts, server: ServerState) -> Case
         key=situation.leader_key,
         winner=None,
         rivals=0,
+        is_leasable=server.name not in situation.unleasable,
     )
 
 
@@ -120,10 +122,11 @@ def _closings(situation: Situation, judgement: Judgement) -> Iterator[Command]:
                 yield SetHealth(proxy=server.proxy, server=server.name, is_up=False, reason=reason)
             elif is_primary and _has_sessions_to_end(situation, server.name, server.sessions):
                 yield EndSessions(proxy=server.proxy, server=server.name, reason=reason)
-            if judgement.stance is Stance.BARRED and Sticky.CHECKS not in judgement.case.stuck:
+            is_leasable = judgement.case.is_leasable
+            if judgement.stance is Stance.BARRED and is_leasable and Sticky.CHECKS not in judgement.case.stuck:
                 yield Stick(proxy=server.proxy, server=server.name, what=Sticky.CHECKS, reason=reason)
         case Stance.CLOSED:
-            if server.takes_sessions:
+            if server.takes_sessions and judgement.case.is_leasable:
                 yield Stick(proxy=server.proxy, server=server.name, what=Sticky.DRAIN, reason=reason)
 
 
@@ -197,6 +200,19 @@ def _is_long_enough(situation: Situation, judgement: Judgement) -> bool:
     server = judgement.case.server.name
     ages = [it.age_s for it in situation.stuck if it.server == server and it.what is Sticky.CHECKS]
     return all(age_s >= SUSPENDED_AT_LEAST_S for age_s in ages)
+
+
+def _departed(situation: Situation, judgements: tuple[Judgement, ...]) -> Iterator[Command]:
+    """Sessions that a member which has left may end in peace, unless another is the primary."""
+    known = {judgement.case.server.name for judgement in judgements}
+    has_winner = any(judgement.case.winner is not None for judgement in judgements)
+    if situation.kind is not ServiceKind.PRIMARY or not has_winner:
+        return
+    for server in situation.state.servers:
+        is_stranger = not server.is_backup and server.name not in known
+        if is_stranger and not server.takes_sessions and _has_sessions_to_end(situation, server.name, server.sessions):
+            why = f"{server.name} is no member any more, and another is the primary"
+            yield EndSessions(proxy=server.proxy, server=server.name, reason=why)
 
 
 def _old_workers(situation: Situation, judgements: tuple[Judgement, ...]) -> Iterator[Command]:

@@ -89,6 +89,21 @@ def api(server: Server) -> str:
     return f"addr {address} port {server.api.port}"
 
 
+def check_options(service: Service) -> str:
+    """How each server of a service is checked, in the words of `server` and `default-server`."""
+    timing = service.timing
+    words = f"check inter {timing.interval_ms}ms fastinter {timing.fast_interval_ms}ms "
+    words += f"downinter {timing.down_interval_ms}ms rise {timing.rise} fall {timing.fall}"
+    return f"{words} {check_tls(service.tls)}" if service.tls else words
+
+
+def session_options(service: Service) -> str:
+    """What holds of the sessions of each server, in the same words."""
+    words = [f"maxconn {service.server_maxconn}"] if service.server_maxconn else []
+    words += ["on-marked-down shutdown-sessions"] if service.kind is ServiceKind.PRIMARY else []
+    return " ".join(words)
+
+
 def check_tls(tls: CheckTls) -> str:
     """The `server` words for a REST API that speaks TLS."""
     words = ["check-ssl"]
@@ -155,7 +170,7 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         api=api,
-        check_tls=check_tls,
+        check_options=check_options,
         comment=comment,
         duration=duration,
         hold_socket=hold_socket,
@@ -163,6 +178,7 @@ def _environment() -> Environment:
         ports_that_refuse=ports_that_refuse,
         purpose=lambda service: PURPOSES[service.kind],
         quoted=quoted,
+        session_options=session_options,
     )
     environment.tests["primary"] = lambda service: service.kind is ServiceKind.PRIMARY
     return environment

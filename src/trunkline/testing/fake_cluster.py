@@ -7,7 +7,8 @@ while things go wrong is FACTS of real clusters: a primary whose PostgreSQL died
 import ssl
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -22,7 +23,8 @@ ANYBODY = ("/patroni", "/health", "/liveness", "/readiness")
 class MemberStory:
     """What is true of one member; change it, and every API of the cluster tells so.
 
-    `is_alive`: whether its PostgreSQL answers. `is_promoted`: whether a leader's promotion has ended.
+    `is_alive`: whether its PostgreSQL answers. `is_promoted`: whether a leader's promotion has ended. `is_listed`:
+    whether the store has its key, which a restored one may lack for a while.
     """
 
     name: str
@@ -30,6 +32,7 @@ class MemberStory:
     port: int
     is_alive: bool = True
     is_promoted: bool = True
+    is_listed: bool = True
     is_sync: bool = False
     lag_bytes: int = 0
     tags: dict[str, object] = field(default_factory=dict)
@@ -64,9 +67,8 @@ class FakeCluster:
         self.stories = {
             name: MemberStory(name=name, host=_at(places, name)[0], port=_at(places, name)[1]) for name in names
         }
-        self.apis: dict[str, FakePatroni] = {
-            name: _MemberApi(self, name, host=host, tls=tls, login=login) for name in names
-        }
+        self._new_api = partial(_MemberApi, self, host=host, tls=tls, login=login)
+        self.apis: dict[str, _MemberApi] = {name: self._new_api(name) for name in names}
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -91,6 +93,23 @@ class FakeCluster:
         self.leader, self.timeline = name, self.timeline + 1
         self.stories[name].is_promoted = True
 
+    async def join(self, story: MemberStory) -> None:
+        """One more member, which is a replica."""
+        api = await self._open.enter_async_context(self._new_api(story.name))
+        self.stories[story.name], self.apis[story.name] = story, api
+
+    async def leave(self, name: str) -> None:
+        """Its Patroni has ended, and no other lists it any more."""
+        del self.stories[name]
+        await self.apis.pop(name).refuse()
+
+    def rename(self, name: str, new: str) -> None:
+        """The same host under another name."""
+        self.apis[new], story = self.apis.pop(name), self.stories.pop(name)
+        self.apis[new].name = new
+        self.stories[new] = replace(story, name=new)
+        self.leader = new if self.leader == name else self.leader
+
     def answer(self, name: str, path: str, query: Mapping[str, str]) -> Answer:
         """What the API of one member says to `GET path`."""
         if path == "/cluster":
@@ -113,7 +132,7 @@ class FakeCluster:
         return path == "/patroni" or (path in ANYBODY and story.is_alive)
 
     def _cluster(self) -> dict[str, object]:
-        members = [self._listed(story) for story in self.stories.values()]
+        members = [self._listed(story) for story in self.stories.values() if story.is_listed]
         return {"members": members} if self.speaks_3_0 else {"members": members, "scope": self.scope}
 
     def _listed(self, story: MemberStory) -> dict[str, object]:
@@ -179,10 +198,11 @@ class _MemberApi(FakePatroni):
         login: tuple[str, str] | None,
     ) -> None:
         super().__init__(host=host, tls=tls, login=login)
-        self._cluster, self._name = cluster, name
+        self.name = name
+        self._cluster = cluster
 
     def answer(self, path: str, query: Mapping[str, str]) -> Answer:
-        return self.answers.get(path) or self._cluster.answer(self._name, path, query)
+        return self.answers.get(path) or self._cluster.answer(self.name, path, query)
 
 
 def _at(places: Mapping[str, tuple[str, int]], name: str) -> tuple[str, int]:

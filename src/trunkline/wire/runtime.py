@@ -17,6 +17,9 @@ from trunkline.model.proxy import Health, ProcessInfo, ProxyState, ServerState, 
 ERROR_SEVERITY = 4
 """syslog's numbers: emergency 0 to warning 4 mean that it was not done; notice 5 and info 6 tell what was."""
 
+LINE_ERROR_SEVERITY = 3
+"""`set server P/S addr` tells as a warning what it has done."""
+
 FRONTEND, BACKEND, SERVER = "0", "1", "2"
 """The column `type` of `show stat`; 3 is a listener."""
 
@@ -50,6 +53,16 @@ def parse_reply(reply: str) -> str:
     if is_denied or (found and int(found[1]) <= ERROR_SEVERITY):
         raise RuntimeSocketError(f"HAProxy refused: {told.splitlines()[0].strip() if told else 'without a word'}")
     return told
+
+
+def require_all_done(reply: str) -> None:
+    """The answers to several commands of one line; the first refusal among them is raised."""
+    for line in reply.splitlines():
+        found = re.match(r"\[([0-7])\]: ?(.*)", line)
+        told = (found[2] if found else line).strip()
+        is_error = found is not None and int(found[1]) <= LINE_ERROR_SEVERITY
+        if is_error or told.startswith(("Unknown command", "Permission denied", "refused:")):
+            raise RuntimeSocketError(f"HAProxy refused: {told or 'without a word'}")
 
 
 def parse_info(text: str) -> ProcessInfo:

@@ -13,6 +13,7 @@
 --   closed PROXY                    its port refuses: see refuse.lua
 --   released PROXY COUNT MS         clients that wait no more, and the longest wait of one: since the last `lease`
 --   stuck PROXY SERVER WHAT         noted
+--   unseen PROXY SERVER             a server of which nothing can be leased: see trunkline.lua
 --   pid 4711                        of this worker
 --   stopping 0|1                    whether a reload has left it behind; the last line
 --
@@ -20,8 +21,7 @@
 --
 -- A server that is in drain or maint without a note, or whose checks are suspended without one, was set by hand: it is
 -- left alone, and so is what somebody has changed since it was noted. What cannot be seen is a hand that sets again what
--- is set already. A worker that starts knows of no notes, and its servers are as the configuration says. On HAProxy 2.6
--- Lua does not see servers that were added without a reload: nothing can be leased of them there.
+-- is set already. A worker that starts knows of no notes, and its servers are as the configuration says.
 
 local MOST_MS = 5000
 local LOOK_MS = 100
@@ -176,6 +176,9 @@ local function report(applet, is_renewal)
     sweep(lot, now)
     local since = first_since(lot)
     if since then lines[#lines + 1] = "held " .. proxy .. " " .. lot.count .. " " .. math.floor(now - since) end
+  end
+  for proxy, servers in pairs(unseen) do
+    for name in pairs(servers) do lines[#lines + 1] = "unseen " .. proxy .. " " .. name end
   end
   tell_released(lines, is_renewal == true)
   for _, port in ipairs(ports) do

@@ -5,6 +5,7 @@
 --   tcp-request content use-service lua.refuse if { var(txn.refused) -m found }
 --   tcp-request content use-service lua.cancel if { <the first 8 bytes are a CancelRequest's> }
 --   echo "trunkline held" | socat stdio ADMIN_SOCKET         one line a proxy: its name, clients parked there
+--   trunkline added PROXY/SERVER ADDRESS:PORT, trunkline removed PROXY/SERVER     members that come and go, see unseen
 --
 -- It reads txn.proxy (whose servers get a cancel request) and sets txn.held_ms (how long the client waited),
 -- txn.refused (why it must go) and txn.fallback (PROXY has nobody, FALLBACK has).
@@ -26,6 +27,7 @@ local parked = {}              -- proxy -> { count, first, last, since, seen, sw
 local looks = {}               -- proxy -> { at = ms, active = servers that take new sessions, nil for in doubt }
 local stopping = { at = 0, yes = false }
 local bells = 0
+local unseen = {}              -- proxy -> { server -> address }: HAProxy 2.6 shows Lua no server that was added to it
 
 local function now_ms()
   local now = core.now()
@@ -61,9 +63,10 @@ local function active(proxy, age_ms)
   return look.active
 end
 
--- Whether some member was not asked yet, and whether none of those that were asked could be reached.
+-- Whether some member was not asked yet, and whether none of those that were asked could be reached. Nobody knows of
+-- those that are not seen.
 local function verdicts(proxy)
-  local is_judged, is_reached, is_failed = true, false, false
+  local is_judged, is_reached, is_failed = true, next(unseen[proxy] or {}) ~= nil, false
   for _, server in pairs(core.backends[proxy].servers) do
     local status = last_check(server:get_stats())
     if status == "INI" or status == "UNK" then
@@ -275,14 +278,20 @@ local function deliver(address, packet)
   socket:close()
 end
 
+local function addresses_of(proxy)
+  local addresses = {}
+  for _, server in pairs(core.backends[proxy].servers) do addresses[#addresses + 1] = server:get_addr() end
+  for _, address in pairs(unseen[proxy] or {}) do addresses[#addresses + 1] = address end
+  return addresses
+end
+
 -- A cancel request is a connection of its own and bears a secret number, not the name of a server: every member
 -- gets it, and the one that knows the number acts on it.
 local function cancel(applet)
   local packet = applet:receive(16)
   if #packet < 16 then return end
   local waiting = 0
-  for _, server in pairs(core.backends[applet:get_var("txn.proxy")].servers) do
-    local address = server:get_addr()
+  for _, address in ipairs(addresses_of(applet:get_var("txn.proxy"))) do
     if address:match(":%d+$") then
       waiting = waiting + 1
       core.register_task(function()
@@ -302,4 +311,25 @@ core.register_cli({ "trunkline", "held" }, "trunkline held    clients parked in 
     applet:send(proxy .. " " .. lot.count .. "\n")
   end
   applet:send("\n")
+end)
+
+-- Who adds or removes a server says so on the same line; what is seen anyway need not be kept.
+local function note_server(applet, target, address)
+  local proxy, name = (target or ""):match("^([^/]+)/([^/]+)$")
+  local backend = core.backends[proxy or ""]
+  if not backend then
+    applet:send("refused: there is no proxy of " .. tostring(target) .. "\n\n")
+  else
+    unseen[proxy] = unseen[proxy] or {}
+    unseen[proxy][name] = not backend.servers[name] and address or nil
+    applet:send("done\n\n")
+  end
+end
+
+core.register_cli({ "trunkline", "added" }, "trunkline added PROXY/SERVER ADDRESS:PORT", function(applet, _, _, target, address)
+  note_server(applet, target, address)
+end)
+
+core.register_cli({ "trunkline", "removed" }, "trunkline removed PROXY/SERVER", function(applet, _, _, target)
+  note_server(applet, target, nil)
 end)
