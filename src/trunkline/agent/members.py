@@ -76,13 +76,15 @@ class Members:
         """Give HAProxy the servers of these services. Raises RuntimeSocketError where it does not take them; what it
         has taken stays, and a reload makes good the rest."""
         self.resume(services)
+        undone = ""
         for _ in range(MOST_ROUNDS):
             changes = plan_members(await self._look(), may_remove=False)
             if not changes:
                 return
             for change in changes:
                 await self._perform(change)
-        raise RuntimeSocketError("HAProxy has taken new servers, and does not show them", hint="it is reloaded instead")
+            undone = ", ".join(f"{type(change).__name__.lower()} {'/'.join(_place(change))}" for change in changes)
+        raise RuntimeSocketError(f"HAProxy has taken a change that it does not show: {undone}")
 
     async def tend(self) -> bool:
         """Look after those that have left or moved; whether only a reload removes those that have waited enough."""

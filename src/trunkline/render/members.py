@@ -29,6 +29,7 @@ def commands(change: Change) -> tuple[Words, ...]:
             postgres, api = server.postgres, server.api
             return (
                 *(() if is_resting else (("set", "server", target, "state", "maint"),)),
+                ("enable", "health", target),  # with checks suspended, their address would stay as it is
                 ("set", "server", target, "addr", postgres.address, "port", str(postgres.port)),
                 ("set", "server", target, "check-addr", api.address, "port", str(api.port)),
                 ("trunkline", "added", target, str(postgres)),
