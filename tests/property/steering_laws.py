@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from steering_world import World
 
-from trunkline.model.command import EndSessions, Plan, Unstick, words
+from trunkline.model.command import EndSessions, Plan, Stick, Unstick, words
 from trunkline.model.desired import ServiceKind
 from trunkline.model.facts import Situation
 
@@ -80,6 +80,13 @@ def leaves_hands_alone(steer: Steer, world: World) -> str:
     return f"{sorted(touched & world.by_hand)} were set by hand" if touched & world.by_hand else ""
 
 
+def leases_what_can_be_leased(steer: Steer, world: World) -> str:
+    """HAProxy could not undo what it does not see."""
+    unseen = {it.name for it in world.machines if it.is_unseen}
+    stuck = {it.server for it in steer(world.situation()).commands if isinstance(it, Stick)}
+    return f"{sorted(stuck & unseen)} cannot be leased" if stuck & unseen else ""
+
+
 def settled(steer: Steer, world: World) -> World:
     """The world when nothing is left to do."""
     for _ in range(MOST_CYCLES):
@@ -95,4 +102,5 @@ LAWS: tuple[Law, ...] = (
     survives_a_reload,
     admits_one_writer,
     leaves_hands_alone,
+    leases_what_can_be_leased,
 )

@@ -30,7 +30,7 @@ LONG_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """One server. `noted`: what is leased of it; the rest was set by hand."""
+    """One server. `noted`: what is leased of it; the rest was set by hand. `is_unseen`: nothing can be leased of it."""
 
     name: str
     address: str = ""
@@ -40,6 +40,7 @@ class Machine:
     is_maint: bool = False
     sessions: int = 0
     noted: frozenset[Sticky] = frozenset()
+    is_unseen: bool = False
 
     @property
     def health(self) -> Health:
@@ -91,6 +92,7 @@ class World:
             leader_key=self.key,
             workers=Workers(sessions=tuple((pid, PROXY, name, count) for pid, name, count in self.old)),
             endings=self.endings,
+            unleasable=frozenset(it.name for it in self.machines if it.is_unseen),
         )
 
     @property
@@ -165,7 +167,8 @@ def any_world(chance: random.Random) -> World:
 
 
 def _any_machine(chance: random.Random, name: str, *, may_write: bool) -> Machine:
-    noted = frozenset(what for what in Sticky if chance.random() < 0.2)
+    is_unseen = chance.random() < 0.1
+    noted = frozenset(what for what in Sticky if not is_unseen and chance.random() < 0.2)
     is_drained = Sticky.DRAIN in noted or chance.random() < 0.1
     is_maint = Sticky.MAINT in noted or chance.random() < 0.05
     is_up = not is_maint and (may_write or (is_drained and chance.random() < 0.5))
@@ -179,6 +182,7 @@ def _any_machine(chance: random.Random, name: str, *, may_write: bool) -> Machin
         is_maint=is_maint,
         sessions=chance.choice([0, 0, 3]),
         noted=noted,
+        is_unseen=is_unseen,
     )
 
 

@@ -24,7 +24,12 @@ POSTURE, STEERING = (Path(str(module.__file__)).read_text() for module in (postu
 
 MUTANTS = {
     "openings before closings": (STEERING, "(*closings, *fences, *suspensions, *openings)", "(*openings, *closings)"),
-    "no fence of old workers": (STEERING, "(*closings, *fences, ", "(*closings, "),
+    "no fence": (STEERING, "(*closings, *fences, ", "(*closings, "),
+    "no fence of old workers": (
+        STEERING,
+        "(situation, judgements), *_old_workers(situation, judgements)]",
+        "(situation, judgements)]",
+    ),
     "openings without looking who is in": (STEERING, "not is_primary or taking <= {server.name}", "True"),
     "who was let in is forgotten": (STEERING, "taking.add(server.name)", "pass"),
     "opens without the truth check": (
@@ -45,7 +50,7 @@ MUTANTS = {
     "sessions of one that is down stay": (STEERING, "elif is_primary and _has", "elif False and _has"),
     "never gives checks back": (STEERING, "if Sticky.CHECKS in stuck and (", "if False and ("),
     "gives checks back at once": (STEERING, "SUSPENDED_AT_LEAST_S = 1.0", "SUSPENDED_AT_LEAST_S = 100.0"),
-    "barred without suspending": (STEERING, "if judgement.stance is Stance.BARRED and Sticky", "if False and Sticky"),
+    "barred without suspending": (STEERING, "if judgement.stance is Stance.BARRED and is_leasable", "if False"),
     "two winners": (STEERING, "timelines[-1][0] > timelines[-2][0]", "timelines[-1][0] >= timelines[-2][0]"),
     "the older timeline wins": (STEERING, "return timelines[-1][1]", "return timelines[0][1]"),
     "the key decides nothing": (STEERING, "if case.holds_key]", "if False]"),
@@ -78,11 +83,32 @@ MUTANTS = {
     "two claims mean nothing": (POSTURE, "case.passes and case.rivals > 1 and case.winner is not None", "False"),
     "silence with a lost key means nothing": (POSTURE, "case.is_silent and case.has_lost_key", "False"),
     "silence beside a winner means nothing": (POSTURE, "case.is_silent and case.winner is not None", "False"),
-    "kept whoever has the key": (POSTURE, "PortVerdict.ANSWERS and case.holds_key", "PortVerdict.ANSWERS"),
+    "kept whoever has the key": (POSTURE, "_may_be_kept(case) and case.holds_key", "_may_be_kept(case)"),
     "kept whatever the port says": (
         POSTURE,
-        "case.is_silent and case.port is PortVerdict.ANSWERS and case.holds_key",
-        "case.is_silent and case.holds_key",
+        "case.is_silent and case.port is PortVerdict.ANSWERS and",
+        "case.is_silent and",
+    ),
+    "kept though HAProxy could not undo it": (
+        POSTURE,
+        "is PortVerdict.ANSWERS and case.is_leasable",
+        "is PortVerdict.ANSWERS",
+    ),
+    "closed though HAProxy could not undo it": (
+        STEERING,
+        "takes_sessions and judgement.case.is_leasable",
+        "takes_sessions",
+    ),
+    "sessions of who has left stay": (STEERING, "[*_departed(situation, judgements), ", "["),
+    "who is not known yet is fenced": (
+        STEERING,
+        "if is_stranger and not server.takes_sessions and",
+        "if is_stranger and",
+    ),
+    "who has left is fenced without another": (
+        STEERING,
+        "ServiceKind.PRIMARY or not has_winner:\n        return",
+        "ServiceKind.PRIMARY:\n        return",
     ),
     "one odd answer is enough": (POSTURE, "case.is_odd and _is_dead(case.port)", "case.is_odd"),
     "a replica passes the truth check": (

@@ -23,7 +23,9 @@ from trunkline.wire.runtime import (
     parse_sessions,
     parse_stat,
     parse_workers,
+    require_all_done,
 )
+from trunkline.wire.server_states import parse_server_states
 
 DATA = Path(__file__).parents[1] / "data"
 PATRONI = [path.read_text() for path in sorted((DATA / "patroni").glob("*/*.json"))]
@@ -148,9 +150,21 @@ def test_a_record_is_read_by_somebody(body: str) -> None:
     assert any(value is not None for value in read_patroni(body))
 
 
+READERS = (
+    parse_reply,
+    parse_info,
+    parse_stat,
+    parse_held,
+    parse_workers,
+    parse_session_ids,
+    parse_server_states,
+    require_all_done,
+)
+
+
 def read_haproxy(text: str) -> None:
     refusals: list[RuntimeSocketError] = []
-    for read in (parse_reply, parse_info, parse_stat, parse_held, parse_workers, parse_session_ids):
+    for read in READERS:
         try:
             read(text)
         except RuntimeSocketError as error:
