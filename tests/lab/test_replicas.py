@@ -42,11 +42,15 @@ async def health_of(balancer: Balancer, name: str, service: str = "replicas") ->
 
 
 async def until_health(balancer: Balancer, health: Health, *names: str, service: str = "replicas") -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            if {await health_of(balancer, name, service) for name in names} == {health}:
-                return
-            await asyncio.sleep(POLL_S)
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                if {await health_of(balancer, name, service) for name in names} == {health}:
+                    return
+                await asyncio.sleep(POLL_S)
+    except TimeoutError:
+        told = [balancer.lab.member(name).ask(path).text for name in names for path in ("/patroni", "/cluster")]
+        raise AssertionError(f"{', '.join(names)} not {health} within {PATIENCE_S} s; Patroni says {told}") from None
 
 
 async def test_sessions_are_spread_by_how_many_there_are(balancer: Balancer) -> None:

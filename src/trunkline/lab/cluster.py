@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -23,10 +24,10 @@ from trunkline.lab.binaries import Binaries, find_binaries
 from trunkline.lab.directory import prepare_directory, require_usable
 from trunkline.lab.etcd import start_etcd
 from trunkline.lab.health import ClusterHealth, judge
-from trunkline.lab.layout import Layout, plan_layout
+from trunkline.lab.layout import Layout, MemberPlace, plan_layout
 from trunkline.lab.member import Member
 from trunkline.lab.patroni_config import REST_USER, Passwords, dynamic_config, member_config, patronictl_config
-from trunkline.lab.ports import require_free
+from trunkline.lab.ports import require_free, require_free_for
 from trunkline.lab.processes import ProcessTable, wait_until
 from trunkline.lab.unprivileged import Disguise, find_disguise, hand_over
 
@@ -126,6 +127,24 @@ class Lab:
         member.kill()
         shutil.rmtree(member.place.data_dir, ignore_errors=True)
         member.start()
+
+    def add_node(self) -> str:
+        """One more member, the next of its numbers; its name when its processes run, not yet when it serves."""
+        self._resize(self.made.node_count + 1)
+        place = self.layout.members[-1]
+        require_free_for(place)
+        self._write_member(place)
+        self.members[place.name] = Member(place, self.made, self.processes, self.disguise)
+        self.members[place.name].start()
+        return place.name
+
+    def remove_node(self) -> str:
+        """End the member that came last, and forget it; the store does when its ttl is over."""
+        place = self.layout.members[-1]
+        self.members.pop(place.name).stop()
+        shutil.rmtree(place.directory)
+        self._resize(self.made.node_count - 1)
+        return place.name
 
     # -- what is the case ---------------------------------------------------------------------------------------
 
@@ -261,12 +280,20 @@ class Lab:
     def _write_configuration(self) -> None:
         (self.root / "members").mkdir(mode=0o700)
         for place in self.layout.members:
-            place.directory.mkdir(mode=0o700)
-            config = member_config(self.layout, place, self.made.passwords, self.made.binaries.postgres_bin_dir)
-            record.write_private(place.patroni_config, yaml.safe_dump(config, sort_keys=False))
-            hand_over(place.directory, self.disguise)
+            self._write_member(place)
         ctl = yaml.safe_dump(patronictl_config(self.layout, self.made.passwords), sort_keys=False)
         record.write_private(self.root / "patronictl.yml", ctl)
+
+    def _write_member(self, place: MemberPlace) -> None:
+        place.directory.mkdir(mode=0o700)
+        config = member_config(self.layout, place, self.made.passwords, self.made.binaries.postgres_bin_dir)
+        record.write_private(place.patroni_config, yaml.safe_dump(config, sort_keys=False))
+        hand_over(place.directory, self.disguise)
+
+    def _resize(self, node_count: int) -> None:
+        self.layout = plan_layout(self.root, node_count=node_count, port_offset=self.made.port_offset)
+        self.made = replace(self.made, node_count=node_count)
+        record.save(self.root, self.made)
 
     @property
     def patronictl(self) -> list[str]:

@@ -4,7 +4,7 @@ import socket
 from collections.abc import Iterable
 
 from trunkline.errors import LabError
-from trunkline.lab.layout import MAX_PORT_OFFSET, Layout, plan_layout
+from trunkline.lab.layout import MAX_PORT_OFFSET, Layout, MemberPlace, plan_layout
 
 STEP = 1000
 # How many taken ports are named before it gets tiresome.
@@ -40,6 +40,14 @@ def require_free(layout: Layout) -> None:
         f"port {names} is taken" if len(occupied) == 1 else f"these ports are taken: {names}",
         hint=f"stop who listens there (see: ss -ltnp), or move all of the lab's: --port-offset {free_offset(layout)}",
     )
+
+
+def require_free_for(place: MemberPlace) -> None:
+    """Refuse one more member where somebody listens already."""
+    occupied = taken(((place.host, place.port), (place.host, place.api_port)))
+    if occupied:
+        names = ", ".join(f"{host}:{port}" for host, port in occupied)
+        raise LabError(f"{place.name} cannot listen on {names}", hint="stop who listens there (see: ss -ltnp)")
 
 
 def free_offset(layout: Layout) -> int:
