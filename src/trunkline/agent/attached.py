@@ -15,7 +15,7 @@ from pathlib import Path
 
 import structlog
 
-from trunkline.adapters.check_log import listen
+from trunkline.adapters import check_log
 from trunkline.adapters.files import lock, read_text
 from trunkline.adapters.metrics_page import MetricsPage
 from trunkline.adapters.process_memory import give_back
@@ -32,11 +32,12 @@ from trunkline.agent.steered import Guide, Knowns
 from trunkline.agent.steering import Steering
 from trunkline.agent.store import EtcdStore
 from trunkline.agent.tasks import Tasks
+from trunkline.agent.upkeep import Upkeep
 from trunkline.agent.watchdog import stay_well
 from trunkline.config.settings import ClusterSettings, Settings
 from trunkline.errors import HAProxyError
-from trunkline.model.desired import Paths
-from trunkline.plan.balancer import agent_metrics_name
+from trunkline.model.desired import HostFacts, Paths
+from trunkline.plan.balancer import agent_metrics_name, check_log_name
 
 LOCK = "agent.lock"
 WAIT_S = 0.5
@@ -48,23 +49,26 @@ log = structlog.get_logger()
 
 
 async def attach(
-    settings: Settings, directory: Path, paths: Paths, *, is_child: bool, checks_fd: int | None = None
+    settings: Settings, directory: Path, paths: Paths, host: HostFacts | None, *, checks_fd: int | None = None
 ) -> None:
     """Steer the HAProxy of these paths until SIGTERM. Raises TrunklineError where `directory` cannot be used.
 
+    `host`: what the machine gives that HAProxy; None for a child of `trunkline run`, which keeps the files itself.
     `checks_fd`: a socket that HAProxy tells of failed checks (`trunkline.adapters.check_log`).
     """
+    is_child = host is None
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
     ending = asyncio.create_task(_end_with_parent(stop), name="end with the parent") if is_child else None
-    checks = socket.socket(fileno=checks_fd) if checks_fd is not None else None
     while not stop.is_set():
         with lock(directory / LOCK) as is_alone:
             if is_alone:
-                await _steer(settings, directory, paths, stop, checks, is_child=is_child)
+                checks = socket.socket(fileno=checks_fd) if checks_fd is not None else _own_checks(paths)
+                upkeep = Upkeep(settings, paths, host, directory) if host is not None else None
+                await _steer(settings, directory, paths, stop, checks, upkeep)
                 break
         log.info("another agent steers this HAProxy", pid=(read_text(directory / LOCK) or "").strip())
         await _wait(stop)
@@ -78,8 +82,7 @@ async def _steer(
     paths: Paths,
     stop: asyncio.Event,
     checks: socket.socket | None,
-    *,
-    is_child: bool,
+    upkeep: Upkeep | None,
 ) -> None:
     master = MasterSocket(paths.master_socket, timeout_s=MASTER_TIMEOUT_S) if paths.master_socket else None
     log.info("steering HAProxy", socket=paths.admin_socket)
@@ -91,25 +94,35 @@ async def _steer(
     async with AsyncExitStack() as stack:
         await _tell_metrics(stack, MetricsPage(agent_metrics_name(paths), metrics.text))
         tasks = await stack.enter_async_context(Tasks())
-        if is_child:
+        if upkeep is None:
             knowns = partial(_remembered, settings, directory)
         else:
             followings = tuple(Following(chosen) for chosen in settings.clusters)
             for following in followings:
-                tasks.start(f"follow {following.name}", partial(following.follow, steering.wake))
+                tasks.start(f"follow {following.name}", partial(following.follow, upkeep.changed.set))
             knowns = partial(_followed, followings)
+            tasks.start("keep members", partial(upkeep.run, knowns))
         tasks.start("guide", partial(guide.run, knowns, tasks))
         tasks.start("steer", steering.run)
         if checks is not None:
-            tasks.start("hear of failed checks", partial(listen, checks, steering.hear))
-        if not is_child:  # the service manager has asked the parent
+            tasks.start("hear of failed checks", partial(check_log.listen, checks, steering.hear))
+        if upkeep is not None:  # the service manager has asked the parent of a child
             tasks.start("stay well", partial(stay_well, lambda: time.monotonic() - steering.cycled_at < STUCK_S))
             notify("READY=1\nSTATUS=steering HAProxy")
         give_back()
         await tasks.until(stop)
-        if not is_child:
+        if upkeep is not None:
             notify("STOPPING=1")
     await steering.release()
+
+
+def _own_checks(paths: Paths) -> socket.socket | None:
+    """A socket of our own, where nobody has bound one for us; HAProxy's configuration names it."""
+    try:
+        return check_log.bind(check_log_name(paths))
+    except HAProxyError as error:
+        log.warning("HAProxy's checks are not heard of", why=error.message)
+        return None
 
 
 async def _tell_metrics(stack: AsyncExitStack, page: MetricsPage) -> None:

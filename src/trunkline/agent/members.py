@@ -63,11 +63,12 @@ class Members:
         self.unsettled.clear()
         self._save()
 
-    def resume(self, services: tuple[Service, ...]) -> None:
-        """HAProxy has these servers, and those of which the disk knows: somebody else was here before."""
+    def resume(self, services: tuple[Service, ...], others: frozenset[Place] = frozenset()) -> None:
+        """HAProxy has these servers, and those of which the disk knows: somebody else was here before. `others`: more
+        that came from a configuration of ours."""
         self._services = services
         self._load()
-        self._ours |= _places(services)
+        self._ours |= _places(services) | others
         if self._departed:
             self.unsettled.set()
         self._save()

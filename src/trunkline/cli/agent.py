@@ -16,6 +16,7 @@ from trunkline.cli.options import (
     ScopeOption,
     settings_from,
 )
+from trunkline.operate.apply import find_running, host_facts
 from trunkline.operate.places import find_directory, find_haproxy
 
 
@@ -36,14 +37,17 @@ def agent(
 
     `trunkline run` starts one by itself; alone it attaches to the HAProxy that the service manager runs. It asks each
     member's REST API, PostgreSQL's port and the cluster's store, tells HAProxy at once what changes, and ends sessions
-    to a server that must not have them. Whatever it sets that would stay is leased: HAProxy undoes it within 2 s when
-    the agent is no longer there, and goes on with its own checks.
+    to a server that must not have them. Members come and go without a reload: HAProxy is told of them, and the files
+    that `trunkline apply` wrote are rewritten for its next start. Whatever it sets that would stay is leased: HAProxy
+    undoes it within 2 s when the agent is no longer there, and goes on with its own checks.
     """
     settings = settings_from(config, patroni, scope, patroni_config, directory=directory)
     configure_logging()
     home = find_directory(settings).absolute()
     prepare(home)
-    asyncio.run(attach(settings, home, find_haproxy(settings), is_child=is_child, checks_fd=checks_fd))
+    paths = find_haproxy(settings)
+    host = None if is_child else host_facts(settings, find_running(paths))
+    asyncio.run(attach(settings, home, paths, host, checks_fd=checks_fd))
 
 
 app = typer.Typer(name="trunkline", pretty_exceptions_enable=False, add_completion=False)

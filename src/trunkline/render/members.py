@@ -1,14 +1,20 @@
-"""Members that come, go or move, in the words of HAProxy's Runtime API.
+"""Members that come, go or move, in the words of HAProxy's Runtime API; and which members a configuration of ours has.
 
 Owns the order of commands in which nobody is sent to a server that was not asked: a server that is added rests, and one
 that leaves rest counts as up. It leaves into a drain, and from there when it is down. All commands of a change are one
 line, which HAProxy runs to its end whatever becomes of us (management guide, 9.3).
 """
 
+import re
+
 from trunkline.model.membership import Change, Join, Leave, Move, Remove, Rest, Return
 from trunkline.render.haproxy import check_options, session_options
 
 Words = tuple[str, ...]
+SERVER = re.compile(r"    server (\S+) (?!abns@)")
+BACKEND = re.compile(r"backend (\S+)")
+COUNTED = re.compile(r"    # .*\n    maxconn \d+\n")
+"""How many sessions fit, and why: that hangs on the number of members, and on nothing that a member needs."""
 
 
 def commands(change: Change) -> tuple[Words, ...]:
@@ -50,3 +56,21 @@ def commands(change: Change) -> tuple[Words, ...]:
 def _unjudged(target: str) -> tuple[Words, ...]:
     states = (("state", "drain"), ("health", "down"), ("state", "ready"))
     return tuple(("set", "server", target, *words) for words in states)
+
+
+def members_in(text: str) -> frozenset[tuple[str, str]]:
+    """(proxy, server) of every member in a configuration of ours."""
+    found: set[tuple[str, str]] = set()
+    proxy = ""
+    for line in text.splitlines():
+        if backend := BACKEND.match(line):
+            proxy = backend[1]
+        elif server := SERVER.match(line):
+            found.add((proxy, server[1]))
+    return frozenset(found)
+
+
+def without_members(text: str) -> str:
+    """A configuration of ours without its members: the same for two that differ in nothing else."""
+    bones = "".join(line for line in text.splitlines(keepends=True) if not SERVER.match(line))
+    return COUNTED.sub("", bones, count=1)

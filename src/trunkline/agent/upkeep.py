@@ -1,0 +1,108 @@
+"""Members of a HAProxy that the service manager runs: it is told of them, and the files of its next start agree.
+
+Only members: whatever else differs from the settings is `trunkline apply`'s, and so is a configuration that a person
+has written. While a `trunkline run` keeps that HAProxy, all of this is its own.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NoReturn
+
+import structlog
+
+from trunkline.adapters.files import differing, install, lock, read_text
+from trunkline.adapters.haproxy_binary import HAProxyBinary, find_haproxy
+from trunkline.adapters.runtime_socket import RuntimeSocket
+from trunkline.agent.configuration import Configuration, Sources, configure, require_accepted
+from trunkline.agent.discovery import Known, resolved
+from trunkline.agent.keeper import SAFE_REMOVAL
+from trunkline.agent.members import Members
+from trunkline.config.settings import Settings
+from trunkline.errors import TrunklineError
+from trunkline.model.cluster import ClusterView
+from trunkline.model.desired import HostFacts, Paths
+from trunkline.render.members import members_in, without_members
+
+SUPERVISOR = "lock"
+"""What `trunkline run` holds in its directory."""
+
+OURS = "written by Trunkline"
+LOOK_AGAIN_S = 10.0
+"""Somebody may have run `trunkline apply`, or HAProxy may have been started again."""
+
+APPLY = "`trunkline apply` makes them agree"
+
+log = structlog.get_logger()
+
+
+class Upkeep:
+    """`host`: as `trunkline apply` has found it; `directory`: for what has to be remembered."""
+
+    def __init__(self, settings: Settings, paths: Paths, host: HostFacts, directory: Path) -> None:
+        self.changed = asyncio.Event()
+        self._settings, self._paths, self._host, self._directory = settings, paths, host, directory
+        self._members: Members | None = None
+        self._binary: HAProxyBinary | None = None
+        self._told = ""
+
+    async def run(self, knowns: Callable[[], tuple[Known | None, ...]]) -> NoReturn:
+        """Bring what is known to HAProxy whenever it changes, and see members that have left to their end."""
+        while True:
+            is_tending = self._members is not None and self._members.unsettled.is_set()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._members.pause_s if self._members and is_tending else LOOK_AGAIN_S):
+                    await self.changed.wait()
+            is_new = self.changed.is_set() or not is_tending
+            self.changed.clear()
+            views = tuple(resolved(known) for known in knowns() if known is not None)
+            if is_new and len(views) == len(self._settings.clusters):
+                await self._bring(views)
+            if self._members is not None:
+                with suppress(TrunklineError):  # what is in the way is said when members change
+                    await self._members.tend()
+
+    async def _bring(self, views: tuple[ClusterView, ...]) -> None:
+        with lock(self._directory / SUPERVISOR) as is_alone:
+            if not is_alone:
+                return
+            try:
+                problem = await self._adopt(views)
+            except TrunklineError as error:
+                problem = error.message
+        if problem and problem != self._told:
+            log.error("members are not followed", why=problem)
+        elif self._told and not problem:
+            log.info("members are followed again")
+        self._told = problem
+
+    async def _adopt(self, views: tuple[ClusterView, ...]) -> str:
+        """What is in the way, "" for nothing."""
+        wanted = configure(Sources(settings=self._settings, clusters=views, host=self._host), self._paths)
+        before = read_text(Path(self._paths.config)) or ""
+        if problem := _objection(before, wanted):
+            return problem
+        if self._binary is None or self._members is None:
+            self._binary = find_haproxy(self._settings.haproxy.binary, with_wheel=False)
+            runtime = RuntimeSocket(self._paths.admin_socket)
+            self._members = Members(runtime, self._directory, may_remove=self._binary.version >= SAFE_REMOVAL)
+        services = wanted.balancer.services
+        self._members.resume(services, members_in(before))
+        if differing(wanted.files):
+            await asyncio.to_thread(require_accepted, self._binary, wanted)
+            install(wanted.files)
+            names = ", ".join(sorted({server.member for service in services for server in service.servers}))
+            log.info("HAProxy's files have other members", members=names)
+        await self._members.adopt(services)
+        return ""
+
+
+def _objection(before: str, wanted: Configuration) -> str:
+    config, lua = wanted.balancer.paths.config, wanted.balancer.paths.lua
+    texts = {file.path: file.text for file in wanted.files}
+    if OURS not in before.partition("\n")[0]:
+        return f"{config} was not written by Trunkline: `trunkline apply` would"
+    if without_members(before) != without_members(texts[config]) or read_text(Path(lua)) != texts[lua]:
+        return f"{config} differs from the settings in more than its members: {APPLY}"
+    return ""
