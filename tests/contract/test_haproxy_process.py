@@ -189,7 +189,7 @@ async def test_members_that_are_silent_are_named(run: Supervised, cluster: FakeC
     await run.said("a member is reached again")
 
 
-async def test_what_the_cluster_changes_is_one_reload_at_most_and_one_line(run: Supervised, cluster: FakeCluster) -> None:
+async def test_what_the_cluster_changes_is_one_reload_at_most(run: Supervised, cluster: FakeCluster) -> None:
     await run.serve()
     cluster.config["postgresql"] = {"parameters": {"max_connections": 200}}
     await run.said("HAProxy reloaded")

@@ -127,6 +127,14 @@ class ReplicaServiceSettings(ServiceSettings):
         validate_default=True,
     )
     fallback_to_primary: bool = setting(True, "Whether the primary serves here when no replica can.")
+    slow_start_s: Seconds = setting(
+        10.0,
+        "How long a replica that comes, or comes back, takes to get its full share of new sessions while another one "
+        "serves. It begins with a tenth. 0: at once.",
+        unit="s",
+        ge=0,
+        le=3600,
+    )
     drain_deadline_s: Seconds | None = setting(
         None,
         "How long sessions may stay at a replica that gets no new ones (its lag, a tag, a drain). Then all of them are "

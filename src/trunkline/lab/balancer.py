@@ -117,8 +117,11 @@ class Balancer:
 
     def write_settings(self) -> None:
         """The settings file, as short as a user's would be."""
-        binds = {service: {"bind": ["{}:{}".format(*self.address(service))]} for service in self.lab.layout.listen}
+        binds: dict[str, dict[str, Any]] = {
+            service: {"bind": ["{}:{}".format(*self.address(service))]} for service in self.lab.layout.listen
+        }
         stats = binds.pop("stats")
+        binds["replicas"] |= {"slow_start_s": 0}  # here everybody comes and goes all the time
         settings: dict[str, Any] = {
             # Named here too, so that `trunkline status --config` finds the balancer.
             "directory": str(self.directory),

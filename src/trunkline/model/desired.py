@@ -79,7 +79,8 @@ class Service:
     """One port (or several binds) and the members behind it, sorted by name.
 
     `path`: the role check, with its query. `fallback_proxy`: whom to hand clients to when no member qualifies.
-    `server_maxconn`: sessions a server takes at once, None without a limit.
+    `server_maxconn`: sessions a server takes at once, None without a limit. `slow_start_ms`: until one that has come
+    gets its full share of new sessions, 0 for at once.
     """
 
     kind: ServiceKind
@@ -95,6 +96,7 @@ class Service:
     server_maxconn: int | None
     fallback_proxy: str | None = None
     serves_standby_leader: bool = False
+    slow_start_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -165,6 +165,7 @@ def _service(
         hold=_hold(kind, chosen, view),
         server_maxconn=_server_maxconn(chosen, view.config),
         fallback_proxy=f"{prefix}postgres_primary" if has_fallback else None,
+        slow_start_ms=int(its.slow_start_s * 1000) if isinstance(its, ReplicaServiceSettings) else 0,
         serves_standby_leader=kind is ServiceKind.PRIMARY and chosen.standby_leader,
     )
 

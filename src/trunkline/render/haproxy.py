@@ -11,11 +11,11 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from trunkline.model.desired import Balancer, CheckTls, Endpoint, RenderedFile, Server, Service, ServiceKind
-from trunkline.render.state import resting_state
+from trunkline.render.state import FULL_WEIGHT, resting_state
 
 READABLE, SECRET = 0o644, 0o600
 
-LUA_FILES = ("trunkline.lua", "refuse.lua", "lease.lua")
+LUA_FILES = ("shares.lua", "trunkline.lua", "refuse.lua", "lease.lua")
 """One file for HAProxy: each part needs those before it."""
 
 SOCKET_NAME_LIMIT = 100
@@ -101,6 +101,7 @@ def session_options(service: Service) -> str:
     """What holds of the sessions of each server, in the same words."""
     words = [f"maxconn {service.server_maxconn}"] if service.server_maxconn else []
     words += ["on-marked-down shutdown-sessions"] if service.kind is ServiceKind.PRIMARY else []
+    words += [f"weight {FULL_WEIGHT}"] if service.slow_start_ms else []
     return " ".join(words)
 
 
@@ -145,6 +146,11 @@ def ports_that_refuse(services: Iterable[Service]) -> str:
     )
 
 
+def slow_starts(services: Iterable[Service]) -> str:
+    """What templates/shares.lua has to know: two words for each proxy whose servers start slowly."""
+    return " ".join(f"{it.proxy} {it.slow_start_ms}" for it in services if it.slow_start_ms)
+
+
 def _socket_name(text: str) -> str:
     """Shortened where a long scope would exceed what the kernel takes; a hash keeps it unique."""
     if len(text) <= SOCKET_NAME_LIMIT:
@@ -179,6 +185,7 @@ def _environment() -> Environment:
         purpose=lambda service: PURPOSES[service.kind],
         quoted=quoted,
         session_options=session_options,
+        slow_starts=slow_starts,
     )
     environment.tests["primary"] = lambda service: service.kind is ServiceKind.PRIMARY
     return environment

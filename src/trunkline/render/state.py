@@ -18,6 +18,9 @@ COLUMNS = (
     "srv_agent_addr srv_agent_port"
 )
 
+FULL_WEIGHT = 100
+"""Of servers that may start slowly: their weight is the percentage of their share."""
+
 OPERATION_DOWN = 0
 CHECK_STATUS_NOT_YET = 1
 CHECK_RESULT_NEUTRAL = 1
@@ -31,6 +34,7 @@ def resting_state(balancer: Balancer) -> str:
 
 def _lines(balancer: Balancer) -> Iterator[str]:
     for backend_id, service in enumerate(balancer.services, start=1):
+        weight = FULL_WEIGHT if service.slow_start_ms else 1
         for server_id, server in enumerate(service.servers, start=1):
             yield " ".join(
                 map(
@@ -43,8 +47,8 @@ def _lines(balancer: Balancer) -> Iterator[str]:
                         server.postgres.address,
                         OPERATION_DOWN,
                         0,  # nothing administrative
-                        1,
-                        1,  # weights
+                        weight,
+                        weight,
                         0,  # seconds since the last change
                         CHECK_STATUS_NOT_YET,
                         CHECK_RESULT_NEUTRAL,

@@ -29,11 +29,6 @@ local stopping = { at = 0, yes = false }
 local bells = 0
 local unseen = {}              -- proxy -> { server -> address }: HAProxy 2.6 shows Lua no server that was added to it
 
-local function now_ms()
-  local now = core.now()
-  return now.sec * 1000 + now.usec / 1000
-end
-
 -- What its last check said of a server: "L7OK", "L4CON", "INI" before the first one, "" where there is none.
 local function last_check(stats)
   return ((stats.check_status or ""):gsub("^%* ", ""))
@@ -56,8 +51,10 @@ local function active(proxy, age_ms)
   if now - look.at >= age_ms then
     local backend = core.backends[proxy]
     look.at, look.active = now, backend:get_stats().act
-    for _, server in pairs(backend.servers) do
-      if is_doubtful(server:get_stats()) then look.active = nil end
+    for name, server in pairs(backend.servers) do
+      local stats = server:get_stats()
+      if is_doubtful(stats) then look.active = nil end
+      give_share(proxy, name, server, stats, now)
     end
   end
   return look.active
@@ -322,6 +319,7 @@ local function note_server(applet, target, address)
   else
     unseen[proxy] = unseen[proxy] or {}
     unseen[proxy][name] = not backend.servers[name] and address or nil
+    if not address and shares[proxy] then shares[proxy][name] = nil end
     applet:send("done\n\n")
   end
 end
