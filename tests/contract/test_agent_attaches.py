@@ -104,7 +104,7 @@ async def test_what_haproxy_has_just_found_out_is_not_undone_by_an_older_answer(
     await run.serve()
     async with agent_beside(run):
         for new in ("pg2", "pg1") * FLIPS:
-            fall = f"postgres_primary/{new} health down"
+            fall = f"trunkline close postgres_primary/{new}"
             before = run.words.count(fall)
             cluster.promote(new)
             await run.until(run.leads_to(new))

@@ -21,7 +21,7 @@ from trunkline.agent.steering import LEASE_MS
 from trunkline.testing.fake_cluster import FakeCluster
 
 pytestmark = [pytest.mark.haproxy, pytest.mark.slow]
-CHANGES = (b"set server ", b"trunkline stick ", b"trunkline unstick ", b"shutdown sessions ")
+CHANGES = (b"set server ", b"trunkline close ", b"trunkline stick ", b"trunkline unstick ", b"shutdown sessions ")
 STORY = 5
 """Commands of the story below, as `test_nothing_strikes` counts them at least."""
 

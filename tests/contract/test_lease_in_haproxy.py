@@ -320,3 +320,27 @@ async def test_in_a_worker_that_was_left_behind_nothing_is_undone(master: RealSu
     stat = await ask("show", "stat")
     row = next(line for line in stat.splitlines() if line.startswith(f"{PROXY},{SERVER},"))
     assert row.split(",")[17] == "DRAIN"
+
+
+async def test_closed_gently_and_open_again_with_the_next_good_check(subject: RealSubject) -> None:
+    """No new sessions at once, the end of those that it has a moment later, and nothing stays."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", subject.ports[0])
+    writer.write(STARTUP)
+    async with asyncio.timeout(10):
+        await subject.postgres[SERVER].clients.get()
+    await subject.runtime.command("trunkline", "close", TARGET)
+    assert await health(subject) is Health.DRAIN
+    async with asyncio.timeout(10):
+        assert await reader.read(1) == b""
+    writer.close()
+    await is_in(subject, Health.UP)
+    assert await stuck(subject) == ()
+
+
+async def test_closed_gently_while_a_person_sets_it_to_maint(subject: RealSubject) -> None:
+    await subject.runtime.command("trunkline", "close", TARGET)
+    await subject.runtime.command("set", "server", TARGET, "state", "maint")
+    await asyncio.sleep(0.3)  # nothing comes, which nobody announces
+    assert await health(subject) is Health.MAINT
+    with pytest.raises(RuntimeSocketError, match="closed already"):
+        await subject.runtime.command("trunkline", "close", TARGET)

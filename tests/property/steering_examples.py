@@ -99,6 +99,7 @@ def _row(words: str, rows: tuple[Row, ...] = PRIMARY_ROWS) -> Row:
 
 P = "postgres_primary"
 DOWN_1 = f"set server {P}/pg1 health down"
+OUT_1 = f"trunkline close {P}/pg1"
 UP_1 = f"set server {P}/pg1 health up"
 UP_2 = f"set server {P}/pg2 health up"
 BAR_1 = f"trunkline stick {P}/pg1 checks"
@@ -128,7 +129,7 @@ EXAMPLES = (
         key=key("pg2"),
         old=((77, "pg1", 3), (77, "pg2", 1), (77, "pg9", 1)),
         commands=(
-            DOWN_1,
+            OUT_1,
             f"@!77 shutdown sessions server {P}/pg1",
             f"@!77 shutdown sessions server {P}/pg9",
             UP_2,
@@ -138,7 +139,7 @@ EXAMPLES = (
         name="stopping",
         row=_row("it answers that it is no primary"),
         facts=(of("pg1", rest(answer("pg1", role=Role.PRIMARY, state="stopping", status_code=200))),),
-        commands=(DOWN_1,),
+        commands=(OUT_1,),
     ),
     Example(
         name="it is down already, and has sessions still",
@@ -251,7 +252,7 @@ EXAMPLES = (
                 port(PortVerdict.REFUSED),
             ),
         ),
-        commands=(DOWN_1,),
+        commands=(OUT_1,),
     ),
     Example(
         name="one odd answer",
@@ -267,7 +268,7 @@ EXAMPLES = (
             of("pg2", rest(writes("pg2"))),
         ),
         key=key("pg2"),
-        commands=(DOWN_1, UP_2),
+        commands=(OUT_1, UP_2),
     ),
     Example(
         name="its API is jammed, its port answers, the key is its own",
@@ -349,7 +350,7 @@ EXAMPLES = (
         name="the node is lost",
         row=_row("its API is silent, and its PostgreSQL refuses"),
         facts=(of("pg1", SILENT, port(PortVerdict.REFUSED)),),
-        commands=(DOWN_1,),
+        commands=(OUT_1,),
     ),
     Example(
         name="the node is frozen",
@@ -423,7 +424,7 @@ EXAMPLES = (
         facts=(of("pg1", SILENT, port(PortVerdict.ANSWERS)), of("pg2", rest(answer("pg2")))),
         machines=(SERVING, Machine(name="pg2", is_up=True)),
         key=key(None),
-        commands=(DOWN_1, f"set server {P}/pg2 health down", BAR_1),
+        commands=(DOWN_1, f"trunkline close {P}/pg2", BAR_1),
     ),
     Example(
         name="a replica whose name has another address",
@@ -497,6 +498,20 @@ EXAMPLES = (
         facts=(of("pg1", rest(writes("pg1")), port(PortVerdict.REFUSED)),),
         machines=(Machine(name="pg1", is_up=True, sessions=5, is_unseen=True),),
         commands=(),
+    ),
+    Example(
+        name="it says that it stops, and nothing can be leased of it",
+        row=_row("it answers that it is no primary"),
+        facts=(of("pg1", rest(answer("pg1"))),),
+        machines=(Machine(name="pg1", is_up=True, sessions=5, is_unseen=True),),
+        commands=(DOWN_1,),
+    ),
+    Example(
+        name="its port has refused, and now it says that it stops",
+        row=_row("it answers that it is no primary"),
+        facts=(of("pg1", rest(answer("pg1"))),),
+        machines=(Machine(name="pg1", is_up=True, sessions=5, is_drained=True, noted=DRAIN),),
+        commands=(DOWN_1, f"trunkline unstick {P}/pg1 drain"),
     ),
     Example(
         name="replaced without noticing, and nothing can be leased of it",

@@ -37,10 +37,14 @@ MUTANTS = {
         "(Stance.SERVES, Stance.KEPT) and judgement.case.passes_now",
         "(Stance.SERVES, Stance.KEPT)",
     ),
+    "a fence that waits": (STEERING, "and judgement.stance is Stance.OUT and", "and"),
+    "nobody is closed gently": (STEERING, "is_gentle = server.takes_sessions and", "is_gentle = False and"),
+    "gently what is closed already": (STEERING, "is_gentle = server.takes_sessions and", "is_gentle ="),
+    "gently what Lua does not see": (STEERING, "is Stance.OUT and judgement.case.is_leasable", "is Stance.OUT"),
     "up and down exchanged": (
         STEERING,
-        "is_up=False, reason=reason)\n            elif",
-        "is_up=True, reason=reason)\n            elif",
+        "is_up=False, reason=reason, is_gentle=is_gentle",
+        "is_up=True, reason=reason, is_gentle=is_gentle",
     ),
     "closes what is closed": (
         STEERING,

@@ -53,7 +53,7 @@ class RuntimeSocket:
     async def command(self, *tokens: str) -> str:
         """Run one command, given word by word; what HAProxy refuses is a RuntimeSocketError in its own words."""
         reply = parse_reply(await self._run(command_line(*tokens)))
-        if tokens[:2] in (("trunkline", "stick"), ("trunkline", "unstick")):
+        if tokens[:1] == ("trunkline",) and tokens[1:2] in (("stick",), ("unstick",), ("close",)):
             require_done(reply)
         return reply
 

@@ -1,14 +1,16 @@
 """Performs plans: command by command, each service on its own, until one is refused by the worker that serves.
 
-What was refused is not tried again here: the next cycle plans it anew from what HAProxy then says.
+What was refused is not tried again here: the next cycle plans it anew from what HAProxy then says. (What cannot be done
+gently is done at once.)
 """
 
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 
 from trunkline.adapters.runtime_socket import MasterSocket, RuntimeSocket
 from trunkline.errors import RuntimeSocketError
-from trunkline.model.command import Command, EndSessions, words
+from trunkline.model.command import Command, EndSessions, SetHealth, words
 from trunkline.model.receipt import Deed
 
 
@@ -24,6 +26,9 @@ class Executor:
         deeds: list[Deed] = []
         for command in commands:
             refusal = await self._perform(command)
+            if refusal and isinstance(command, SetHealth) and command.is_gentle:
+                command = replace(command, is_gentle=False)
+                refusal = await self._perform(command)
             deeds.append(Deed(at_s=time.time(), command=words(command), reason=command.reason, refusal=refusal))
             if refusal and not _is_elsewhere(command):
                 break

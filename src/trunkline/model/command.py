@@ -11,12 +11,15 @@ from trunkline.model.facts import Sticky
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetHealth:
-    """`set server P/S health up|down`: at once; the next results of checks may say otherwise."""
+    """`set server P/S health up|down`: at once; the next results of checks may say otherwise. `is_gentle`: no new
+    sessions at once, and the end of those that it has a moment later, so that nobody who is just being connected to a
+    port that refuses is closed without a word."""
 
     proxy: str
     server: str
     is_up: bool
     reason: str
+    is_gentle: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +77,8 @@ def words(command: Command) -> str:
     """The command as an operator would type it."""
     target = f"{command.proxy}/{command.server}"
     match command:
+        case SetHealth(is_up=False, is_gentle=True):
+            return f"trunkline close {target}"
         case SetHealth():
             return f"set server {target} health {'up' if command.is_up else 'down'}"
         case Stick():

@@ -119,7 +119,8 @@ def _closings(situation: Situation, judgement: Judgement) -> Iterator[Command]:
     match judgement.stance:
         case Stance.OUT | Stance.BARRED:
             if server.takes_sessions or server.health in (Health.NOLB, Health.DRAIN):
-                yield SetHealth(proxy=server.proxy, server=server.name, is_up=False, reason=reason)
+                is_gentle = server.takes_sessions and judgement.stance is Stance.OUT and judgement.case.is_leasable
+                yield SetHealth(proxy=server.proxy, server=server.name, is_up=False, reason=reason, is_gentle=is_gentle)
             elif is_primary and _has_sessions_to_end(situation, server.name, server.sessions):
                 yield EndSessions(proxy=server.proxy, server=server.name, reason=reason)
             is_leasable = judgement.case.is_leasable

@@ -1,7 +1,7 @@
 """What can be set on the servers of a fake HAProxy, by hand and under a lease: as `render/templates/lease.lua` has it.
 
-Owns the commands `set server`, `disable|enable health` and `trunkline lease|stuck|stick|unstick`, and how what they set
-shows. There are no checks: what a test gives as the view is what they find, and a new view is their next result.
+Owns the commands `set server`, `disable|enable health` and `trunkline lease|stuck|stick|unstick|close`, and how what
+they set shows. There are no checks: what a test gives as the view is what they find, and a new view is their next result.
 """
 
 import time
@@ -46,6 +46,8 @@ class FakeLease:
                 return self._stick(rest, view)
             case ["trunkline", "unstick", *rest]:
                 return self._unstick(rest)
+            case ["trunkline", "close", target]:
+                return self._close(target, view)
             case ["set", "server", target, "state", state] if state in STATES:
                 return _missing(target, view) or self._set_state(target, STATES[state])
             case ["set", "server", target, "health", "up" | "down" as word]:
@@ -96,6 +98,15 @@ class FakeLease:
         if (target, what) not in self._notes:
             return _refusal(f"{target} has no lease of {what}")
         self._undo(target, what)
+        return "done\n"
+
+    def _close(self, target: str, view: ProxyView) -> str:
+        """At once what HAProxy has done a moment later."""
+        if _find(target, view) is None:
+            return _refusal(f"there is no server {target}")
+        if self._states.get(target) is not None:
+            return _refusal(f"{target} is closed already")
+        self._push(target, Health.DOWN)
         return "done\n"
 
     def _objection(self, target: str, server: ServerState, what: Sticky) -> str:

@@ -6,8 +6,10 @@
 --   trunkline stick P/S WHAT        set and note it: checks (suspended), drain, maint; needs a lease
 --   trunkline unstick P/S WHAT      undo it and forget it
 --   trunkline stuck                 the same answer as to `lease`, and nothing is renewed
+--   trunkline close P/S             like `set server P/S health down`, but its sessions end CLOSING_MS later: whoever is
+--                                   being connected meanwhile finds its way to another server or to the hold
 --
--- The answer to the second and third is "done". To the others it is lines, each a word and what belongs to it:
+-- The answer to `stick`, `unstick` and `close` is "done". To the others it is lines, each a word and what belongs to it:
 --
 --   held PROXY COUNT MS             clients that wait, and how long the first of them has
 --   closed PROXY                    its port refuses: see refuse.lua
@@ -27,6 +29,7 @@ local MOST_MS = 5000
 local LOOK_MS = 100
 local ASLEEP_MS = 1000
 local LOOKS_AGAIN = 5
+local CLOSING_MS = 50
 local USAGE = "PROXY/SERVER checks|drain|maint"
 
 local notes = {}               -- "proxy/server what" -> { target, proxy, server, what, is_done }
@@ -249,6 +252,30 @@ local function unstick(applet, _, _, target, what, more)
   applet:send("done\n\n")
 end
 
+-- HAProxy ends every session of a server that goes down, one that is only being connected included, and without a word to
+-- its client. A connect that is refused has failed before the time is over, and is tried elsewhere. What follows does not
+-- need whoever has asked, and leaves alone what a person sets meanwhile.
+local function finish_closing(proxy, name)
+  core.msleep(CLOSING_MS)
+  local server = find(proxy, name)
+  if not server or is_in_maint(server) or not is_true(server:is_draining()) then return end
+  server:check_force_down()
+  server:set_ready()
+end
+
+local function close_server(applet, _, _, target, more)
+  local proxy, name = (target or ""):match("^([^/]+)/([^/]+)$")
+  if more or not proxy then return deny(applet, "it is `trunkline close PROXY/SERVER`") end
+  local server = find(proxy, name)
+  if not server then return deny(applet, "there is no server " .. target) end
+  if tonumber(server:get_stats().bck) == 1 then return deny(applet, target .. " is no member") end
+  if is_in_maint(server) or is_true(server:is_draining()) then return deny(applet, target .. " is closed already") end
+  server:set_drain()
+  core.register_task(function() pcall(finish_closing, proxy, name) end)
+  applet:send("done\n\n")
+end
+
+core.register_cli({ "trunkline", "close" }, "trunkline close PROXY/SERVER", close_server)
 core.register_cli({ "trunkline", "lease" }, "trunkline lease MS    renew the lease of what sticks", renew)
 core.register_cli({ "trunkline", "stuck" }, "trunkline stuck    what is leased, and who waits", report)
 core.register_cli({ "trunkline", "stick" }, "trunkline stick " .. USAGE, stick)
