@@ -5,7 +5,6 @@ import json
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
@@ -15,7 +14,7 @@ from tests.lab.role_change import RoleChange, play
 from tests.lab.test_failover import assert_comes_back, assert_kept, lives, sessions
 from trunkline.lab.balancer import Balancer
 from trunkline.lab.faults import FAULTS, SWITCHOVER, Fault
-from trunkline.lab.load import CLOSED, READ_ONLY, Load
+from trunkline.lab.load import READ_ONLY
 from trunkline.lab.processes import send, wait_until
 from trunkline.plan.timeline import sentence
 
@@ -31,7 +30,7 @@ async def test_a_role_change_is_followed_at_once(
         async with sessions(steered) as (idle, _):
             change = await play(steered, fault)
             measured(str(change))
-            assert_kept(but_for_who_was_cut(change))
+            assert_kept(change)
             assert not await lives(idle)
         receipt = await receipt_after(steered, before)
         measured(told(receipt, change))
@@ -71,17 +70,9 @@ async def test_an_agent_that_is_lost_costs_nobody_anything(
         send([agent], signal.SIGKILL)
     measured(str(change))
     assert change.load.of(READ_ONLY) == []
-    assert_kept(but_for_who_was_cut(change))
+    assert_kept(change)
     assert wait_until(lambda: steered.agent not in (None, agent), timeout_s=AGENT_TIMEOUT_S)
     await asyncio.to_thread(steered.lab.heal)
-
-
-def but_for_who_was_cut(change: RoleChange) -> RoleChange:
-    """Whoever is just being connected to the old primary when HAProxy takes it out is cut off with its sessions: one
-    client at most, of those that began in the hundredths of a second between the two."""
-    cut = [it for it in change.unserved if it.outcome == CLOSED and it.began < change.noticed]
-    kept = [it for it in change.load.attempts if it not in cut[:1]]
-    return replace(change, load=Load(attempts=kept))
 
 
 async def test_the_history_is_for_reading(steered: Balancer) -> None:

@@ -1,7 +1,7 @@
 """What can be set on the servers of a fake HAProxy, by hand and under a lease: as `render/templates/lease.lua` has it.
 
 Owns the commands `set server`, `disable|enable health` and `trunkline lease|stuck|stick|unstick|close`, and how what
-they set shows. There are no checks: what a test gives as the view is what they find, and a new view is their next result.
+they set shows. There are no checks: what a test gives as the view is what they find, a new view is their next result.
 """
 
 import time
