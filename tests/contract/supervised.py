@@ -17,7 +17,7 @@ import quick_pulse
 import yaml
 from contract_subjects import Postgres
 
-from trunkline.adapters.process_table import Family, family
+from trunkline.adapters.process_table import Family, command_line, family
 from trunkline.adapters.runtime_socket import RuntimeSocket
 from trunkline.config.settings import Settings
 from trunkline.errors import RuntimeSocketError
@@ -106,9 +106,10 @@ class Supervised:
             if process.returncode is None:
                 process.kill()
             await process.wait()
-        for pid in self.family.pids:
-            os.kill(pid, signal.SIGKILL)
-        await self.until(lambda: not self.family.pids)
+        for pid in (*self.family.pids, *self.agents):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        await self.until(lambda: not self.family.pids and not self.agents)
 
     def new_log(self) -> BinaryIO:
         """For what one process and its children say. HAProxy takes O_APPEND from the file that it logs to, for all who
@@ -125,6 +126,12 @@ class Supervised:
     def family(self) -> Family:
         """HAProxy's processes."""
         return family(self.paths)
+
+    @property
+    def agents(self) -> tuple[int, ...]:
+        """Agents of this directory. One that has only just begun notices a little later that its parent is gone."""
+        running = (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
+        return tuple(pid for pid in running if {"agent", str(self.directory)} <= set(command_line(pid)))
 
     @property
     def words(self) -> str:

@@ -218,3 +218,26 @@ async def test_read_sessions_of_a_replica_that_is_promoted(
         task.cancel()
     await asyncio.gather(*over, return_exceptions=True)
     await run.stop()
+
+
+async def test_a_replica_that_lags_for_longer_than_settings_allow_gets_nobody_new(
+    run: Supervised, cluster: FakeCluster, postgres: dict[str, Postgres]
+) -> None:
+    replicas = {"bind": [f"127.0.0.1:{run.ports[1]}"], "lag_limit_s": 1.5, "slow_start_s": 0}
+    run.write({"services": {"primary": {"bind": [f"127.0.0.1:{run.ports[0]}"]}, "replicas": replicas}})
+    cluster.stories["pg3"].replayed_s_ago = 3600.0  # an idle hour, and nothing to replay
+    await run.serve()
+    await run.said("steering HAProxy")
+    story = cluster.stories["pg2"]
+    story.lag_bytes, story.replayed_s_ago = 5000, 60.0
+    await run.said("trunkline stick postgres_replicas/pg2 drain")
+    for _ in range(6):
+        await run.connect(run.ports[1])
+    async with asyncio.timeout(20):
+        for _ in range(6):
+            await postgres["pg3"].clients.get()
+    assert postgres["pg2"].clients.empty()
+    story.lag_bytes = 0
+    await run.said("trunkline unstick postgres_replicas/pg2 drain")
+    assert "stick postgres_replicas/pg3" not in run.words
+    await run.stop()

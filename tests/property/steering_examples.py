@@ -76,6 +76,7 @@ class Example:
     old: tuple[tuple[int, str, int], ...] = ()
     kind: ServiceKind = ServiceKind.PRIMARY
     endings: tuple[Ending, ...] = ()
+    lag_limit_s: float | None = None
 
     @property
     def world(self) -> World:
@@ -89,6 +90,7 @@ class Example:
             old=self.old,
             kind=self.kind,
             endings=self.endings,
+            lag_limit_s=self.lag_limit_s,
         )
 
 
@@ -562,6 +564,31 @@ EXAMPLES = (
         facts=(of("pg1", rest(answer("pg1")), silent_s=0.1),),
         kind=ServiceKind.REPLICAS,
         commands=(BAR_1,),
+    ),
+    Example(
+        name="a replica that lags more than settings allow",
+        row=_row("its replay is further", REPLICA_ROWS),
+        facts=(of("pg1", replace(rest(answer("pg1")), lag_s=5.1)),),
+        kind=ServiceKind.REPLICAS,
+        lag_limit_s=5.0,
+        commands=(CLOSE_1,),
+    ),
+    Example(
+        name="a replica that lags a little",
+        row=_row("it answers, or nothing", REPLICA_ROWS),
+        facts=(of("pg1", replace(rest(answer("pg1")), lag_s=4.9)),),
+        kind=ServiceKind.REPLICAS,
+        lag_limit_s=5.0,
+        commands=(),
+    ),
+    Example(
+        name="a replica of which nobody can tell how far it is behind",
+        row=_row("it answers, or nothing", REPLICA_ROWS),
+        facts=(of("pg1", rest(answer("pg1"))),),
+        machines=(Machine(name="pg1", is_up=True, is_drained=True, noted=DRAIN),),
+        kind=ServiceKind.REPLICAS,
+        lag_limit_s=5.0,
+        commands=(f"trunkline unstick {P}/pg1 drain",),
     ),
     Example(
         name="a replica that answers",

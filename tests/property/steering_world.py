@@ -69,6 +69,7 @@ class World:
     old: tuple[tuple[int, str, int], ...] = ()
     kind: ServiceKind = ServiceKind.PRIMARY
     endings: tuple[Ending, ...] = ()
+    lag_limit_s: float | None = None
 
     def situation(self) -> Situation:
         """What the planner sees of it."""
@@ -93,6 +94,7 @@ class World:
             workers=Workers(sessions=tuple((pid, PROXY, name, count) for pid, name, count in self.old)),
             endings=self.endings,
             unleasable=frozenset(it.name for it in self.machines if it.is_unseen),
+            lag_limit_s=self.lag_limit_s,
         )
 
     @property
@@ -163,7 +165,8 @@ def any_world(chance: random.Random) -> World:
         )
     old = tuple((7, name, chance.randint(1, 9)) for name in [*names, "gone"] if chance.random() < 0.2)
     kind = ServiceKind.PRIMARY if chance.random() < 0.8 else ServiceKind.REPLICAS
-    return World(machines=machines, facts=facts, key=key, old=old, kind=kind)
+    lag_limit_s = chance.choice([None, 10.0])
+    return World(machines=machines, facts=facts, key=key, old=old, kind=kind, lag_limit_s=lag_limit_s)
 
 
 def _any_machine(chance: random.Random, name: str, *, may_write: bool) -> Machine:
@@ -191,7 +194,8 @@ def _any_facts(chance: random.Random, name: str) -> MemberFacts:
     rest = None
     if chance.random() < 0.9:
         answer = any_answer(chance, name) if chance.random() < 0.65 else None
-        rest = RestFact(answer=answer, age_s=took_s + chance.choice([0.0, 0.02, 0.6, 1.5, 4.0]), took_s=took_s)
+        age_s, lag_s = took_s + chance.choice([0.0, 0.02, 0.6, 1.5, 4.0]), chance.choice([None, 0.0, 3.0, 30.0])
+        rest = RestFact(answer=answer, age_s=age_s, took_s=took_s, lag_s=lag_s)
     port = None
     if chance.random() < 0.7:
         age_s = chance.choice([0.0, 0.05, 1.0, 1.9, 3.0])

@@ -104,6 +104,8 @@ MUTANTS = {
         "takes_sessions",
     ),
     "sessions of who has left stay": (STEERING, "[*_departed(situation, judgements), ", "["),
+    "lag in seconds means nothing": (POSTURE, "fits=lambda case: case.is_late", "fits=lambda case: False"),
+    "any lag is too much": (POSTURE, "self.facts.rest.lag_s > self.lag_limit_s", "True"),
     "who is not known yet is fenced": (
         STEERING,
         "if is_stranger and not server.takes_sessions and",

@@ -4,6 +4,7 @@
 """
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from io import StringIO
@@ -52,7 +53,12 @@ def tell(raw: Raw) -> Status:
     views = tuple(view_of(it) for it in several)
     services = wanted_services(settings, views)
     clusters = tuple(
-        ClusterFacts(view=view, problem=it.get("problem", ""), answers=answers_of(it, [s.path for s in its]))
+        ClusterFacts(
+            view=view,
+            problem=it.get("problem", ""),
+            answers=answers_of(it, [s.path for s in its]),
+            asked_at=time.time(),
+        )
         for it, view, its in zip(several, views, services, strict=True)
     )
     haproxy = raw["haproxy"]
@@ -128,6 +134,7 @@ def proxies_of(raw: Raw) -> ProxyView:
             for name, about in sorted(raw.items())
         ),
         held=tuple((name, about["held"]) for name, about in sorted(raw.items()) if "held" in about),
+        closed_by_agent=frozenset((name, it) for name, about in raw.items() for it in about.get("closed_by_agent", ())),
     )
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from trunkline.errors import RuntimeSocketError
-from trunkline.model.facts import Lease
+from trunkline.model.facts import Lease, Sticky
 from trunkline.model.membership import Placed
 from trunkline.model.proxy import ProxyState, ProxyView, Session
 from trunkline.wire.lease import parse_lease, require_done
@@ -84,6 +84,7 @@ class RuntimeSocket:
             info=parse_info(await self.command("show", "info")),
             proxies=await self.proxies(),
             held=await self._held(),
+            closed_by_agent=await self._closed_by_agent(),
         )
 
     async def sessions(self) -> tuple[Session, ...]:
@@ -93,6 +94,13 @@ class RuntimeSocket:
     async def _run(self, line: str) -> str:
         async with self._one_at_a_time:
             return await exchange(self.path, f"set severity-output number; {line}", timeout_s=self._timeout_s)
+
+    async def _closed_by_agent(self) -> frozenset[tuple[str, str]]:
+        try:
+            stuck = (await self.lease()).stuck
+        except UnknownCommandError:
+            return frozenset()
+        return frozenset((it.proxy, it.server) for it in stuck if it.what is not Sticky.CHECKS)
 
     async def _held(self) -> tuple[tuple[str, int], ...]:
         try:

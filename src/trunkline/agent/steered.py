@@ -87,6 +87,7 @@ def _policies(chosen: ClusterSettings, services: tuple[Service, ...]) -> Mapping
             end_sessions_on_promotion=its.end_sessions_on_promotion,
             rebalance_per_s=its.rebalance_per_minute / 60 if its.rebalance_per_minute is not None else None,
             rebalance_idle_s=its.rebalance_idle_s,
+            lag_limit_s=its.lag_limit_s,
         )
         for proxy, its in wanted.items()
         if isinstance(its, ReplicaServiceSettings)

@@ -220,6 +220,7 @@ class Steering:
             return None
         if service.kind is ServiceKind.PRIMARY:
             self._note_who_is_up(cluster.watcher, state)
+        policy = cluster.policies.get(service.proxy)
         return Situation(
             scope=cluster.scope,
             kind=service.kind,
@@ -230,6 +231,7 @@ class Steering:
             workers=view.workers,
             endings=self._gone.endings(service.proxy, now),
             unleasable=frozenset(server for proxy, server in view.lease.unseen if proxy == service.proxy),
+            lag_limit_s=policy.lag_limit_s if policy else None,
         )
 
     def _note_who_is_up(self, watcher: Watcher, state: ProxyState) -> None:

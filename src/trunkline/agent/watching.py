@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from trunkline.adapters.patroni_rest import PatroniRest
 from trunkline.adapters.postgres_port import outlast, probe
+from trunkline.agent.lag import Lags
 from trunkline.agent.leader import LeaderSource, Preferring
 from trunkline.agent.other_members import OtherMembers
 from trunkline.config.settings import ApiSettings
@@ -64,6 +65,7 @@ class Watcher:
         self._quicker = asyncio.Event()
         self._served = asyncio.Event()
         self._rest: PatroniRest | None = None
+        self._lags = Lags()
 
     async def run(self) -> NoReturn:
         """Ask for as long as the task lives."""
@@ -149,6 +151,7 @@ class Watcher:
 
     def _forget(self, name: str) -> None:
         self._members.pop(name, None)
+        self._lags.forget(name)
         for task in self._tasks.pop(name, ()):
             task.cancel()
 
@@ -165,12 +168,18 @@ class Watcher:
             asked_at = time.monotonic()
             before, member.rest = member.rest, await self._answer(member)
             if member.rest is not None:
-                member.rest = replace(member.rest, took_s=time.monotonic() - asked_at)
+                lag_s = self._lag_s(member, member.rest)
+                member.rest = replace(member.rest, took_s=time.monotonic() - asked_at, lag_s=lag_s)
             member.rest_at = asked_at
             member.rest = _unless_overtaken(member.rest, asked_at, member.check_passed_at)
             if _gist(before) != _gist(member.rest):
                 self._changed()
             await self._pause(asked_at, lambda: self.pace.rest_s)
+
+    def _lag_s(self, member: _Member, fact: RestFact) -> float | None:
+        if fact.answer is None:
+            return None
+        return self._lags.lag_s(member.server.member, fact.answer, time.monotonic(), time.time())
 
     async def _answer(self, member: _Member) -> RestFact | None:
         """None for what is no fact about this member: an answer of another one, TLS that does not work."""

@@ -74,10 +74,16 @@ def _members(cluster: ClusterStatus, services: tuple[ServiceStatus, ...]) -> Tab
             Text(member.role.value.replace("_", " "), style=GOOD if member.name == cluster.leader else ""),
             Text("silent" if member.problem else printable(member.state), style=BAD if member.problem else ""),
             "" if member.timeline is None else str(member.timeline),
-            "" if member.lag_bytes is None else size(member.lag_bytes),
+            _lag(member),
             *(_cell(place) for place in member.services if services),
         )
     return table
+
+
+def _lag(member: MemberStatus) -> str:
+    if member.lag_bytes is None:
+        return ""
+    return size(member.lag_bytes) + (f", {duration(int(member.lag_s))}" if member.lag_s is not None else "")
 
 
 def _heading(service: ServiceStatus) -> str:

@@ -121,6 +121,15 @@ class ReplicaServiceSettings(ServiceSettings):
         "Without it: any lag will do.",
         unit="bytes",
     )
+    lag_limit_s: Seconds | None = setting(
+        None,
+        "A replica whose replay is further behind than this gets no new sessions and keeps those it has. It counts "
+        "from the last transaction that it has replayed, and only while the primary has written more. Without it: any "
+        "lag will do. Needs the agent.",
+        unit="s",
+        ge=1,
+        le=7 * DAY_S,
+    )
     tags: TagValues = setting(
         {},
         "Only members whose tags in patroni.yml have these values serve here, e.g. `{datacenter: east}`.",

@@ -97,7 +97,8 @@ class MemberAnswer:
 
     `status_code`: of the role check that was asked. `writes_location`: `xlog.location`, which is there only when a
     query just ran and the server is not in recovery. `replay_location`: `xlog.replayed_location` likewise in
-    recovery. Together with the status code these are the truth check (docs/adr/0004).
+    recovery. Together with the status code these are the truth check (docs/adr/0004). `replayed_at`: when the last
+    transaction that it has replayed was committed, in seconds since the epoch.
     """
 
     scope: str
@@ -110,6 +111,7 @@ class MemberAnswer:
     timeline: int | None = None
     writes_location: int | None = None
     replay_location: int | None = None
+    replayed_at: float | None = None
 
     @property
     def accepts_writes(self) -> bool:

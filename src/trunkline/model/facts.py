@@ -30,13 +30,15 @@ class RestFact:
     """The last question to a member's REST API that has an outcome.
 
     `answer`: None where there was none, and `why` says why not. `age_s`: since the question was *sent*, so that an
-    answer in flight is never younger than what overtook it; `took_s` later the answer was there.
+    answer in flight is never younger than what overtook it; `took_s` later the answer was there. `lag_s`: how far its
+    replay was behind then, 0 where it was not, None where nobody could tell.
     """
 
     answer: MemberAnswer | None
     age_s: float
     why: str = ""
     took_s: float = 0.0
+    lag_s: float | None = None
 
     @property
     def answered_s(self) -> float:
@@ -152,6 +154,7 @@ class Situation:
 
     `state`: HAProxy's own backend. `stuck`: of this backend alone. `leader_key`: None where nobody could tell.
     `endings`: of late. `unleasable`: servers of which nothing can be leased, so that nothing of them may stick.
+    `lag_limit_s`: a replica that is further behind gets no new sessions, None for any lag.
     """
 
     scope: str
@@ -163,6 +166,7 @@ class Situation:
     workers: Workers = Workers()
     endings: tuple[Ending, ...] = ()
     unleasable: frozenset[str] = frozenset()
+    lag_limit_s: float | None = None
 
     def has_stuck(self, server: str, what: Sticky) -> bool:
         """Whether this was set under our lease."""

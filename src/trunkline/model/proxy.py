@@ -118,11 +118,13 @@ class Session:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProxyView:
-    """Everything of one HAProxy at one moment; `proxies` sorted by name; `held` counts parked clients per proxy."""
+    """Everything of one HAProxy at one moment; `proxies` sorted by name; `held` counts parked clients per proxy.
+    `closed_by_agent`: (proxy, server) that an agent has drained or set to maintenance, under its lease."""
 
     info: ProcessInfo
     proxies: tuple[ProxyState, ...]
     held: tuple[tuple[str, int], ...] = ()
+    closed_by_agent: frozenset[tuple[str, str]] = frozenset()
 
     def proxy(self, name: str) -> ProxyState | None:
         """The proxy of that name, if HAProxy has it."""

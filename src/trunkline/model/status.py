@@ -38,7 +38,8 @@ class MemberInService:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberStatus:
     """One member. `role`, `state`, `timeline`, `lag_bytes`, `tags`: what the cluster says of it (`GET /cluster`), or
-    itself where it knows better. `problem`: why its own API gave no answer, "" when it did."""
+    itself where it knows better. `lag_s`: how old the last transaction is that it has replayed, None where it is not
+    behind or nobody can tell. `problem`: why its own API gave no answer, "" when it did."""
 
     name: str
     address: str
@@ -47,6 +48,7 @@ class MemberStatus:
     state: str
     timeline: int | None
     lag_bytes: int | None
+    lag_s: float | None = None
     tags: Mapping[str, object] = field(default_factory=dict)
     problem: str = ""
     services: tuple[MemberInService, ...] = ()

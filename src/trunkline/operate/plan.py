@@ -5,6 +5,7 @@ Renews no lease, and needs no agent. What follows from the answers is `trunkline
 
 import asyncio
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 
 from trunkline.adapters.patroni_rest import PatroniRest
@@ -13,7 +14,7 @@ from trunkline.adapters.runtime_socket import RuntimeSocket
 from trunkline.agent import memory
 from trunkline.agent.other_members import OtherMembers
 from trunkline.agent.watching import ANSWER_TIMEOUT_S, PORT_TIMEOUT_S
-from trunkline.config.settings import ApiSettings, ClusterSettings, Settings
+from trunkline.config.settings import ApiSettings, ClusterSettings, ReplicaServiceSettings, Settings
 from trunkline.errors import PatroniError, RuntimeSocketError, SilentError
 from trunkline.model.cluster import ClusterView
 from trunkline.model.desired import Server, Service, ServiceKind
@@ -39,7 +40,10 @@ async def read_plans(settings: Settings) -> tuple[ServicePlan, ...]:
         servers = {server.member: server for service in its for server in service.servers}
         facts = await asyncio.gather(*(_ask(chosen.api, urls[name], server) for name, server in servers.items()))
         key = await _leader_key(chosen.api, tuple(urls.values()))
-        situations = (_situation(service, view, lease, tuple(facts), key) for service in its)
+        told = _with_lags(facts)
+        situations = (
+            _situation(service, view, lease, told, key, _lag_limit_s(chosen, service.kind)) for service in its
+        )
         plans += [describe(situation) for situation in situations if situation is not None]
     return tuple(plans)
 
@@ -89,6 +93,24 @@ async def _rest(api: ApiSettings, url: str) -> RestFact | None:
     return RestFact(answer=answer, age_s=took_s, took_s=took_s, why=why)
 
 
+def _with_lags(facts: Iterable[MemberFacts]) -> tuple[MemberFacts, ...]:
+    """One look cannot tell since when a replica is behind: the age of its last transaction is the most."""
+    known = list(facts)
+    told = [(it, it.rest.answer) for it in known if it.rest is not None and it.rest.answer is not None]
+    written = max((answer.writes_location or 0 for _, answer in told if answer.accepts_writes), default=None)
+    lags = {
+        it.name: max(0.0, time.time() - answer.replayed_at) if answer.replay_location < written else 0.0
+        for it, answer in told
+        if written is not None and answer.replay_location is not None and answer.replayed_at is not None
+    }
+    return tuple(replace(it, rest=replace(it.rest, lag_s=lags.get(it.name))) if it.rest else it for it in known)
+
+
+def _lag_limit_s(chosen: ClusterSettings, kind: ServiceKind) -> float | None:
+    its = getattr(chosen.services, kind.value)
+    return its.lag_limit_s if isinstance(its, ReplicaServiceSettings) else None
+
+
 async def _port(server: Server) -> PortFact:
     asked_at = time.monotonic()
     verdict = await probe(server.postgres.address, server.postgres.port, timeout_s=PORT_TIMEOUT_S)
@@ -97,10 +119,25 @@ async def _port(server: Server) -> PortFact:
 
 
 def _situation(
-    service: Service, view: ProxyView, lease: Lease, facts: tuple[MemberFacts, ...], key: LeaderKey | None
+    service: Service,
+    view: ProxyView,
+    lease: Lease,
+    facts: tuple[MemberFacts, ...],
+    key: LeaderKey | None,
+    lag_limit_s: float | None,
 ) -> Situation | None:
     state = view.proxy(service.proxy)
     if state is None or (service.kind is ServiceKind.PRIMARY and service.serves_standby_leader):
         return None
     stuck = tuple(it for it in lease.stuck if it.proxy == service.proxy)
-    return Situation(scope=service.scope, kind=service.kind, state=state, members=facts, stuck=stuck, leader_key=key)
+    unseen = frozenset(server for proxy, server in lease.unseen if proxy == service.proxy)
+    return Situation(
+        scope=service.scope,
+        kind=service.kind,
+        state=state,
+        members=facts,
+        stuck=stuck,
+        leader_key=key,
+        unleasable=unseen,
+        lag_limit_s=lag_limit_s,
+    )

@@ -5,6 +5,7 @@ error: a status is worth most when something is down.
 """
 
 import asyncio
+import time
 from collections.abc import Mapping
 
 from trunkline.adapters.patroni_rest import PatroniRest
@@ -102,7 +103,8 @@ async def _cluster(chosen: ClusterSettings, view: View, services: tuple[Service,
     paths = tuple(dict.fromkeys(service.path for service in services))
     async with PatroniRest(chosen.api) as patroni:
         answers = await asyncio.gather(*(_answers(patroni, member, paths) for member in view.members))
-    return ClusterFacts(view=view, answers={key: it for part in answers for key, it in part.items()})
+    found = {key: it for part in answers for key, it in part.items()}
+    return ClusterFacts(view=view, answers=found, asked_at=time.time())
 
 
 async def _answers(

@@ -11,7 +11,7 @@ from trunkline.config.settings import ClusterSettings, ServiceSettings, Settings
 from trunkline.model.cluster import ClusterView, Member, MemberAnswer, Role
 from trunkline.model.desired import HostFacts, Service, ServiceKind
 from trunkline.model.facts import Workers
-from trunkline.model.proxy import ProxyState, ProxyView, ServerState
+from trunkline.model.proxy import Health, ProxyState, ProxyView, ServerState
 from trunkline.model.status import (
     ClusterStatus,
     HAProxyStatus,
@@ -35,11 +35,13 @@ Answers = Mapping[tuple[str, str], MemberAnswer | str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterFacts:
-    """`view`: None where no API was of use, for the reason in `problem`."""
+    """`view`: None where no API was of use, for the reason in `problem`. `asked_at`: when members were asked, in
+    seconds since the epoch."""
 
     view: ClusterView | None
     problem: str = ""
     answers: Answers = field(default_factory=dict)
+    asked_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,9 +150,11 @@ def _cluster(scene: Scene) -> ClusterStatus:
 
 
 def _names(scene: Scene) -> tuple[str, ...]:
-    """The members that the cluster lists, and those that only HAProxy has."""
+    """The members that the cluster lists, and those that only HAProxy has; not those that have left and only wait in
+    maintenance, should they come back."""
     listed = {member.name for member in scene.facts.view.members} if scene.facts.view else set()
-    served = {to_patroni(server.name) for service in scene.services for server in _servers(scene, service)}
+    servers = [server for service in scene.services for server in _servers(scene, service)]
+    served = {to_patroni(it.name) for it in servers if it.health is not Health.MAINT or it.sessions or not listed}
     return tuple(sorted(listed | served))
 
 
@@ -185,10 +189,19 @@ def _member(scene: Scene, name: str) -> MemberStatus:
         state=listed.state if not isinstance(own, MemberAnswer) or own.state == "running" else own.state,
         timeline=(own.timeline if isinstance(own, MemberAnswer) else None) or listed.timeline,
         lag_bytes=listed.lag_bytes,
+        lag_s=_lag_s(scene, listed, own),
         tags=listed.tags,
         problem=own if isinstance(own, str) else "",
         services=services,
     )
+
+
+def _lag_s(scene: Scene, listed: Member, own: MemberAnswer | str | None) -> float | None:
+    """How old the last transaction is that it has replayed; only while it is behind, since nobody may write."""
+    asked_at = scene.facts.asked_at
+    if not listed.lag_bytes or asked_at is None or not isinstance(own, MemberAnswer) or own.replayed_at is None:
+        return None
+    return max(0.0, asked_at - own.replayed_at)
 
 
 def _in_service(scene: Scene, service: Service, name: str, listed: Member | None) -> MemberInService:
@@ -201,6 +214,7 @@ def _in_service(scene: Scene, service: Service, name: str, listed: Member | None
         answer=scene.answer(service, name),
         server=server,
         is_asked=scene.state(service) is not None,
+        is_closed_by_agent=(service.proxy, to_haproxy(name)) in (scene.proxy.closed_by_agent if scene.proxy else ()),
     )
     verdict: Verdict = judge(case)
     return MemberInService(

@@ -48,7 +48,8 @@ class Stance(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """One member in one service. `winner`: who passes the truth check best, None where nobody does (or where two do and
-    nothing tells them apart); `rivals`: how many pass. `is_leasable`: whether its checks could be suspended."""
+    nothing tells them apart); `rivals`: how many pass. `is_leasable`: whether its checks could be suspended.
+    `lag_limit_s`: how far a replica may be behind."""
 
     facts: MemberFacts
     server: ServerState
@@ -57,6 +58,7 @@ class Case:
     winner: str | None
     rivals: int
     is_leasable: bool = True
+    lag_limit_s: float | None = None
 
     @property
     def answer(self) -> MemberAnswer | None:
@@ -128,6 +130,13 @@ class Case:
         if answer is None or answer.accepts_writes:
             return False
         return answer.role not in (Role.PRIMARY, Role.UNKNOWN) or answer.state in NO_LONGER
+
+    @property
+    def is_late(self) -> bool:
+        """Its replay is further behind than settings allow."""
+        if self.lag_limit_s is None or self.answer is None or self.facts.rest is None:
+            return False
+        return self.facts.rest.lag_s is not None and self.facts.rest.lag_s > self.lag_limit_s
 
     @property
     def is_odd(self) -> bool:
@@ -288,6 +297,12 @@ REPLICA_ROWS = (
         then="it gets no new sessions: a kernel may accept for a node that is frozen",
         stance=Stance.CLOSED,
         fits=lambda case: case.is_silent and case.port is PortVerdict.SILENT,
+    ),
+    Row(
+        when="its replay is further behind than lag_limit_s",
+        then="it gets no new sessions and keeps those it has",
+        stance=Stance.CLOSED,
+        fits=lambda case: case.is_late,
     ),
     Row(
         when="it answers, and HAProxy's own check had no answer",

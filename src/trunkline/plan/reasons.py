@@ -37,6 +37,7 @@ class Case:
     `member`: None where the cluster does not list it, or where nobody could say (`is_seen` false).
     `answer`: to `GET service.path`; None where there is none.
     `server`: None where HAProxy does not have it. `is_asked`: whether HAProxy answers and has this service.
+    `is_closed_by_agent`: its server rests by the agent's hand, and no person's.
     """
 
     service: Service
@@ -46,6 +47,7 @@ class Case:
     answer: MemberAnswer | None
     server: ServerState | None
     is_asked: bool
+    is_closed_by_agent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,11 @@ def judge(case: Case) -> Verdict:
         return Verdict(
             qualifies=may, agrees=not is_missing, reason=missing if is_missing else told, is_notable=is_missing
         )
+    if case.is_closed_by_agent:
+        closed = f"the agent gives it no new sessions (`trunkline plan` says why); it {told}{_deadline(case, server)}"
+        return Verdict(qualifies=may, agrees=True, reason=closed, is_notable=True)
+    if case.member is None and case.is_seen and server.health in BY_HAND:
+        return Verdict(qualifies=None, agrees=True, reason=f"{GONE}: it gets no new sessions", is_notable=False)
     if server.health in BY_HAND:
         by_hand = f"set to {BY_HAND[server.health]} by hand; it {told}{_deadline(case, server)}"
         return Verdict(qualifies=may, agrees=may is not True, reason=by_hand, is_notable=True)

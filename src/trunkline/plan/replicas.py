@@ -22,7 +22,7 @@ CLOSED = (Health.NOLB, Health.DRAIN)
 """No new sessions, and those that it has stay."""
 
 SILENT = (Stance.KEPT, Stance.CLOSED)
-"""Stances of a member that does not answer: silence ends nobody's session."""
+"""Stances of a member that does not answer (or lags): silence ends nobody's session."""
 
 TOLERANCE = 0.25
 LEAST_EXCESS = 2
@@ -32,12 +32,14 @@ LEAST_EXCESS = 2
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaPolicy:
     """`drain_deadline_s`: None keeps sessions for ever. `rebalance_per_s`: sessions that may end in a second, None for
-    no rebalancing; `rebalance_idle_s`: only those that have moved no byte for so long."""
+    no rebalancing; `rebalance_idle_s`: only those that have moved no byte for so long. `lag_limit_s`: a replica that is
+    further behind gets no new ones, None for any lag."""
 
     drain_deadline_s: float | None = None
     end_sessions_on_promotion: bool = False
     rebalance_per_s: float | None = None
     rebalance_idle_s: float = 60.0
+    lag_limit_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +112,7 @@ def _why_ended(judgement: Judgement, policy: ReplicaPolicy, since: Mapping[str, 
     server, case = judgement.case.server, judgement.case
     if server.health in CLOSED and server.name in since and policy.drain_deadline_s is not None:
         is_over = now - since[server.name] >= policy.drain_deadline_s
-        if is_over and judgement.stance not in SILENT and not case.is_silent:
+        if is_over and (judgement.stance not in SILENT or case.is_late) and not case.is_silent:
             return f"{judgement.name} has had no new sessions for more than {policy.drain_deadline_s:g} s"
     is_promoted = case.passes and case.winner == judgement.name and not case.is_key_anothers
     if policy.end_sessions_on_promotion and is_promoted and server.health is Health.DOWN:

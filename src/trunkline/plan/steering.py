@@ -74,6 +74,7 @@ def judge_members(situation: Situation) -> tuple[Judgement, ...]:
             winner=winner,
             rivals=len(rivals),
             is_leasable=case.is_leasable,
+            lag_limit_s=case.lag_limit_s,
         )
         for case in cases
     )
@@ -99,6 +100,7 @@ def _case(situation: Situation, facts: MemberFacts, server: ServerState) -> Case
         winner=None,
         rivals=0,
         is_leasable=server.name not in situation.unleasable,
+        lag_limit_s=situation.lag_limit_s,
     )
 
 

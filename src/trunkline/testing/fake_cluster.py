@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -16,6 +17,9 @@ from trunkline.testing.fake_patroni import Answer, FakePatroni
 
 PRIMARY_CHECKS = ("/", "/primary", "/master", "/read-write", "/leader")
 REPLICA_CHECKS = ("/replica", "/asynchronous", "/async", "/synchronous", "/sync")
+LOCATION = 67108960
+"""How far the primary has written."""
+
 ANYBODY = ("/patroni", "/health", "/liveness", "/readiness")
 
 
@@ -24,7 +28,8 @@ class MemberStory:
     """What is true of one member; change it, and every API of the cluster tells so.
 
     `is_alive`: whether its PostgreSQL answers. `is_promoted`: whether a leader's promotion has ended. `is_listed`:
-    whether the store has its key, which a restored one may lack for a while.
+    whether the store has its key, which a restored one may lack for a while. `replayed_s_ago`: when the last
+    transaction was committed that it has replayed, None for one that has replayed none.
     """
 
     name: str
@@ -35,6 +40,7 @@ class MemberStory:
     is_listed: bool = True
     is_sync: bool = False
     lag_bytes: int = 0
+    replayed_s_ago: float | None = None
     tags: dict[str, object] = field(default_factory=dict)
 
 
@@ -166,7 +172,7 @@ class FakeCluster:
         if not story.is_alive:
             return {"state": "unknown", "role": self._own_role(leads), "patroni": software}
         writes = leads and story.is_promoted and not self.is_standby_cluster
-        xlog = {"location": 67108960} if writes else {"received_location": 67108960, "replayed_location": 67108960}
+        xlog = {"location": LOCATION} if writes else self._replay(story)
         return {
             "state": "running",
             "role": self._own_role(leads and (writes or self.is_standby_cluster)),
@@ -176,6 +182,16 @@ class FakeCluster:
             "timeline": self.timeline,
             "patroni": software,
         }
+
+    def _replay(self, story: MemberStory) -> dict[str, object]:
+        replay: dict[str, object] = {
+            "received_location": LOCATION,
+            "replayed_location": max(0, LOCATION - story.lag_bytes),
+        }
+        if story.replayed_s_ago is not None:
+            replayed_at = datetime.now(UTC) - timedelta(seconds=story.replayed_s_ago)
+            replay["replayed_timestamp"] = str(replayed_at)
+        return replay
 
     def _own_role(self, leads: bool) -> str:
         if not leads:

@@ -9,6 +9,7 @@ bytes. Addresses end up in HAProxy's configuration, so nothing gets through that
 import json
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from urllib.parse import urlsplit
 
 from trunkline.errors import PatroniError
@@ -89,6 +90,7 @@ def parse_member_answer(status: int, body: str | bytes) -> MemberAnswer:
         timeline=_whole(answer.get("timeline")),
         writes_location=_whole(xlog.get("location")),
         replay_location=_whole(xlog.get("replayed_location")),
+        replayed_at=_moment(xlog.get("replayed_timestamp")),
     )
 
 
@@ -199,6 +201,15 @@ def _whole(value: object) -> int | None:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_NUMBER:
         return None
     return value
+
+
+def _moment(value: object) -> float | None:
+    """Seconds since the epoch; a time without a zone could be any."""
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+        return moment.timestamp() if moment is not None and moment.tzinfo is not None else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _count(whole: Json, key: str, default: int) -> int:
