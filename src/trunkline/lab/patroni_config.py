@@ -3,7 +3,8 @@
 What differs from a production file, and why: the times are short, so that a fail-over can be watched (ttl 20,
 loop_wait 2); fsync is off, since the lab survives kill -9 without it but not a slow CI disk with it; there is no unix
 socket, so that nothing is reachable without a password and no path is too long; shared memory is files in the data
-directory, so that a killed server leaves nothing in /dev/shm.
+directory, so that a killed server leaves nothing in /dev/shm. failsafe_mode is on, as Patroni advises: without it
+Patroni itself demotes a healthy primary when the store has been silent for retry_timeout, and no balancer helps.
 """
 
 from collections.abc import Mapping
@@ -37,6 +38,7 @@ def dynamic_config() -> dict[str, object]:
         "ttl": TTL_S,
         "loop_wait": LOOP_WAIT_S,
         "retry_timeout": RETRY_TIMEOUT_S,
+        "failsafe_mode": True,
         "postgresql": {"use_pg_rewind": True, "parameters": {"max_connections": MAX_CONNECTIONS}},
     }
 
