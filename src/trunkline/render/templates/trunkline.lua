@@ -14,7 +14,8 @@
 -- for each new connection.
 
 local FRESH_MS = 5             -- how long one look at a backend serves all who wait
-local POLL_MIN_MS, POLL_MAX_MS = 10, 100
+local POLL_MIN_MS, POLL_MAX_MS = 5, 100
+local TURN_MS, TURNS_MS = 4, 100
 local HEARTBEAT_MS = 250       -- how long a change may go unnoticed that is none of a server's health
 local SWEEP_MS = 1000
 local CANCEL_TIMEOUT_S = 1
@@ -26,7 +27,7 @@ local SSL_REQUEST, GSSENC_REQUEST = 80877103, 80877104
 local parked = {}              -- proxy -> { count, first, last, since, seen, swept, let_go }: see parked_at
 local looks = {}               -- proxy -> { at = ms, active = servers that take new sessions, nil for in doubt }
 local stopping = { at = 0, yes = false }
-local bells = 0
+local next_turn = 0            -- when the next one of those who wait may go on, see turn_ms
 local unseen = {}              -- proxy -> { server -> address }: HAProxy 2.6 shows Lua no server that was added to it
 
 -- What its last check said of a server: "L7OK", "L4CON", "INI" before the first one, "" where there is none.
@@ -135,6 +136,21 @@ local function poll_ms(count)
   return math.max(POLL_MIN_MS, math.min(POLL_MAX_MS, count // 10))
 end
 
+local function parked_everywhere()
+  local count = 0
+  for _, lot in pairs(parked) do count = count + lot.count end
+  return count
+end
+
+-- How long one who may go on leaves the way to others: those that are let in together log in together, and compete for
+-- the same processors. One after the other, the first is served sooner, and the last no later. All within TURNS_MS.
+local function turn_ms(count)
+  local now = now_ms()
+  local turn = math.max(now, next_turn)
+  next_turn = turn + math.min(TURN_MS, TURNS_MS / math.max(count, 1))
+  return math.floor(turn - now)
+end
+
 -- Whether so many servers may serve; two that both claim to be the primary may not.
 local function is_enough(hold, count)
   return count == 1 or (count ~= nil and count > 1 and hold.admits == "any")
@@ -162,16 +178,20 @@ end
 -- A line for each change of the servers that anybody waits for, and one each HEARTBEAT_MS.
 local function ring(applet)
   local known, rung = {}, now_ms()
-  bells = bells + 1
   while true do
-    core.msleep(poll_ms(bells))
-    local is_due = now_ms() - rung >= HEARTBEAT_MS
+    local count = parked_everywhere()
+    core.msleep(poll_ms(count))
+    local is_due, has_changed = now_ms() - rung >= HEARTBEAT_MS, false
     for proxy in pairs(looks) do
-      local count = active(proxy, FRESH_MS)
-      is_due = is_due or known[proxy] ~= count
-      known[proxy] = count
+      local now_active = active(proxy, FRESH_MS)
+      has_changed = has_changed or known[proxy] ~= now_active
+      known[proxy] = now_active
     end
-    if is_due then
+    if has_changed then
+      local pause_ms = turn_ms(count)
+      if pause_ms > 0 then core.msleep(pause_ms) end
+    end
+    if is_due or has_changed then
       applet:send("\n")
       rung = now_ms()
     end
@@ -201,17 +221,25 @@ local function park(txn, hold)
   if lot.count >= hold.max_held then return "full" end
   lot.last = lot.last + 1
   local ticket, since, verdict, bell = lot.last, now_ms(), "wait", nil
+  local pause_ms, has_turn = poll_ms(lot.count), hold.bell ~= nil     -- the bell rings for one after the other
   sign_of_life(lot, ticket, since, since)
   while verdict == "wait" do
     if hold.bell then
       bell = wait_for_bell(bell, hold.bell)
     else
-      core.msleep(poll_ms(lot.count))
+      core.msleep(pause_ms)
     end
     local now = now_ms()
     sign_of_life(lot, ticket, since, now)
     sweep(lot, now)
     verdict = txn.req:may_recv() and decide(hold, now - since) or "gone"
+    pause_ms = poll_ms(lot.count)
+    if verdict == "serve" and not has_turn then
+      pause_ms, has_turn = turn_ms(lot.count), true
+      if pause_ms > 0 then verdict = "wait" end
+    elseif verdict == "wait" and not hold.bell then
+      has_turn = false
+    end
   end
   if bell then bell:close() end
   leave(lot, ticket)
