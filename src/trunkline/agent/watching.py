@@ -21,7 +21,7 @@ from trunkline.config.settings import ApiSettings
 from trunkline.errors import PatroniError, SilentError
 from trunkline.model.desired import Server
 from trunkline.model.facts import LeaderKey, MemberFacts, PortFact, RestFact
-from trunkline.plan.pace import AT_REST, Pace
+from trunkline.plan.pace import AT_REST, Pace, rest_pause_s
 
 ANSWER_TIMEOUT_S = 1.0
 PORT_TIMEOUT_S = 1.0
@@ -174,7 +174,10 @@ class Watcher:
             member.rest = _unless_overtaken(member.rest, asked_at, member.check_passed_at)
             if _gist(before) != _gist(member.rest):
                 self._changed()
-            await self._pause(asked_at, lambda: self.pace.rest_s)
+            await self._pause(asked_at, lambda: self._rest_pause_s(member))
+
+    def _rest_pause_s(self, member: _Member) -> float:
+        return rest_pause_s(self.pace, member.server.member, self.source.leader_key(time.monotonic()))
 
     def _lag_s(self, member: _Member, fact: RestFact) -> float | None:
         if fact.answer is None:

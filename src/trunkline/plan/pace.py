@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trunkline.plan.posture import Stance
+from trunkline.model.facts import LeaderKey
+from trunkline.plan.posture import KEY_FRESH_S, Stance
 from trunkline.plan.steering import Judgement
 
 LONG_BURST_S, ENDLESS_BURST_S = 10.0, 60.0
+ASIDE_S = 0.05
+"""Who does not hold the leader key will not be the primary before it does: it is not asked more often than that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,3 +39,11 @@ def choose_pace(judgements: Sequence[Judgement], *, has_hint: bool, bursting_s: 
         return LONG_BURST if bursting_s > LONG_BURST_S else BURST
     has_silence = any(it.case.is_silent or it.case.is_odd or it.case.is_check_silent for it in judgements)
     return WATCHFUL if is_kept or has_silence else AT_REST
+
+
+def rest_pause_s(pace: Pace, member: str, key: LeaderKey | None) -> float:
+    """How long between two questions to this member's API: the members that matter in a burst are those that may be the
+    primary, and of them the store tells. Where it does not, all are."""
+    if key is None or key.age_s > KEY_FRESH_S or key.holder == member:
+        return pace.rest_s
+    return max(pace.rest_s, ASIDE_S)
