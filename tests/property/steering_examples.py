@@ -453,11 +453,11 @@ EXAMPLES = (
         commands=(f"shutdown sessions server {P}/pg1",),
     ),
     Example(
-        name="they are still there a second later",
+        name="they are still there five seconds later",
         row=_row("it answers that it is no primary"),
         facts=(of("pg1", rest(answer("pg1"))),),
         machines=(Machine(name="pg1", sessions=5),),
-        endings=(Ending(server="pg1", worker_pid=None, sessions=5, age_s=1.0),),
+        endings=(Ending(server="pg1", worker_pid=None, sessions=5, age_s=5.0),),
         commands=(f"shutdown sessions server {P}/pg1",),
     ),
     Example(

@@ -82,7 +82,7 @@ MUTANTS = {
         "case SetHealth():\n            return 4",
     ),
     "ends what was just ended": (STEERING, "it.age_s >= END_AGAIN_S or count", "True or count"),
-    "never ends again": (STEERING, "END_AGAIN_S = 1.0", "END_AGAIN_S = 1e9"),
+    "never ends again": (STEERING, "END_AGAIN_S = 5.0", "END_AGAIN_S = 1e9"),
     "by hand means nothing": (POSTURE, "fits=lambda case: case.is_by_hand", "fits=lambda case: False"),
     "two claims mean nothing": (POSTURE, "case.passes and case.rivals > 1 and case.winner is not None", "False"),
     "silence with a lost key means nothing": (POSTURE, "case.is_silent and case.has_lost_key", "False"),

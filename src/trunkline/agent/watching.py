@@ -7,8 +7,8 @@ none waits for another, so that a source that hangs costs only itself. Nothing i
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
@@ -24,7 +24,10 @@ from trunkline.model.facts import LeaderKey, MemberFacts, PortFact, RestFact
 from trunkline.plan.pace import AT_REST, Pace, rest_pause_s
 
 ANSWER_TIMEOUT_S = 1.0
-PORT_TIMEOUT_S = 1.0
+SLOW_S = 0.25
+"""Who has always answered, and has not for so long, may be frozen: its port is asked, too."""
+
+PORT_TIMEOUT_S = 0.5
 FRESH_ENOUGH_S = 0.2
 SOON_S, SOON_PACE_S = 2.0, 0.05
 CHECK_MEMORY_S = 5.0
@@ -166,7 +169,8 @@ class Watcher:
     async def _ask_rest(self, member: _Member) -> NoReturn:
         while True:
             asked_at = time.monotonic()
-            before, member.rest = member.rest, await self._answer(member)
+            with self._impatient(member):
+                before, member.rest = member.rest, await self._answer(member)
             if member.rest is not None:
                 lag_s = self._lag_s(member, member.rest)
                 member.rest = replace(member.rest, took_s=time.monotonic() - asked_at, lag_s=lag_s)
@@ -175,6 +179,22 @@ class Watcher:
             if _gist(before) != _gist(member.rest):
                 self._changed()
             await self._pause(asked_at, lambda: self._rest_pause_s(member))
+
+    @contextmanager
+    def _impatient(self, member: _Member) -> Iterator[None]:
+        """An answer that is late is a hint, if the one before was none of silence: once, not as long as it lasts."""
+        if member.rest is None or member.rest.answer is None:
+            yield
+            return
+        slow = asyncio.get_running_loop().call_later(SLOW_S, self._is_slow)
+        try:
+            yield
+        finally:
+            slow.cancel()
+
+    def _is_slow(self) -> None:
+        self.hint()
+        self._changed()
 
     def _rest_pause_s(self, member: _Member) -> float:
         return rest_pause_s(self.pace, member.server.member, self.source.leader_key(time.monotonic()))

@@ -14,7 +14,7 @@ from trunkline.model.facts import MemberFacts, Situation, Sticky
 from trunkline.model.proxy import Health, ServerState
 from trunkline.plan.posture import PRIMARY_ROWS, REPLICA_ROWS, Case, Row, Stance, row_for
 
-END_AGAIN_S = 1.0
+END_AGAIN_S = 5.0
 """HAProxy is told again to end sessions that are still there after so long."""
 
 SUSPENDED_AT_LEAST_S = 1.0
