@@ -221,12 +221,13 @@ def _openings(situation: Situation, judgements: tuple[Judgement, ...], open_stil
 def _precautions(judgement: Judgement) -> Iterator[Command]:
     """Who shall get nobody new, and takes nobody now, is closed before a check lets it in.
 
-    Last of all, since it may be refused: `show stat` does not tell that a person has drained a server which is down.
+    It may be refused: `show stat` does not tell that a person has drained a server which is down.
     """
     server, stuck = judgement.case.server, judgement.case.stuck
     is_open = server.takes_sessions or server.health is Health.DRAIN
     if judgement.stance is Stance.DRAINED and not is_open and not stuck & {Sticky.DRAIN, Sticky.MAINT}:
-        yield Stick(proxy=server.proxy, server=server.name, what=Sticky.DRAIN, reason=judgement.reason)
+        what, reason = Sticky.DRAIN, judgement.reason
+        yield Stick(proxy=server.proxy, server=server.name, what=what, reason=reason, is_precaution=True)
 
 
 def _is_long_enough(situation: Situation, judgement: Judgement) -> bool:
