@@ -45,6 +45,10 @@ class StoreError(TrunklineError):
     """The cluster's store gave no usable answer."""
 
 
+class IntentsError(TrunklineError):
+    """What people have asked for cannot be read, or not be kept."""
+
+
 class HAProxyError(TrunklineError):
     """HAProxy is missing, too old, refused a configuration, or did not start."""
 

@@ -38,7 +38,7 @@ async def test_the_first_failed_check_is_heard_of(
     receiver = check_log.bind(check_log_name(run_paths(directory, Settings())))
     subject = RealSubject(haproxy, directory, cluster, postgres, ports=free_ports(3))
     reports: asyncio.Queue[CheckReport] = asyncio.Queue()
-    hearing = asyncio.create_task(check_log.listen(receiver, reports.put_nowait))
+    hearing = asyncio.create_task(check_log.listen(receiver, reports.put_nowait, lambda: None))
     try:
         async with asyncio.timeout(15):
             await subject.start()

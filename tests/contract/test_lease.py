@@ -101,6 +101,30 @@ async def test_set_and_undone(subject: Subject, what: Sticky) -> None:
         await unstick(subject, what)
 
 
+async def test_a_server_that_is_down_is_drained_before_it_comes(subject: Subject) -> None:
+    target = f"{PROXY}/pg2"
+    await subject.runtime.renew(LONG_MS)
+    await stick(subject, Sticky.DRAIN, target)
+    assert await health(subject, "pg2") is Health.DOWN
+    assert await stuck(subject) == (Stuck(proxy=PROXY, server="pg2", what=Sticky.DRAIN),)
+    await by_hand(subject, "set", "server", target, "health", "up")
+    assert await health(subject, "pg2") in (Health.DRAIN, Health.DOWN), "its next check says DOWN"
+    assert await stuck(subject) == (Stuck(proxy=PROXY, server="pg2", what=Sticky.DRAIN),)
+    await unstick(subject, Sticky.DRAIN, target)
+    assert await stuck(subject) == ()
+
+
+async def test_a_server_that_is_down_and_drained_by_hand_is_left_alone(subject: Subject) -> None:
+    """Which `show stat` does not tell."""
+    target = f"{PROXY}/pg2"
+    await by_hand(subject, "set", "server", target, "state", "drain")
+    assert await health(subject, "pg2") is Health.DOWN
+    await subject.runtime.renew(LONG_MS)
+    with pytest.raises(RuntimeSocketError, match=f"{target} was set to drain by hand"):
+        await stick(subject, Sticky.DRAIN, target)
+    assert await stuck(subject) == ()
+
+
 @pytest.mark.parametrize("what", Sticky)
 async def test_undone_when_nobody_renews(subject: Subject, what: Sticky) -> None:
     await subject.runtime.renew(LEASE_MS)

@@ -4,12 +4,14 @@ Three members, pg1 the primary until now, unless an example says otherwise.
 """
 
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
-from steering_world import Machine, World
+from steering_world import SINCE, Machine, World
 
 from trunkline.model.cluster import MemberAnswer, Role
 from trunkline.model.desired import ServiceKind
 from trunkline.model.facts import Ending, LeaderKey, MemberFacts, PortFact, PortVerdict, RestFact, Sticky
+from trunkline.model.intent import Asked, Drain
 from trunkline.plan.posture import PRIMARY_ROWS, REPLICA_ROWS, Row
 
 NAMES = ("pg1", "pg2", "pg3")
@@ -58,6 +60,13 @@ def key(holder: str | None, age_s: float = 0.02, remaining_s: float | None = Non
     return LeaderKey(holder=holder, age_s=age_s, source="test", remaining_s=remaining_s)
 
 
+def drain(member: str = "pg1", remaining_s: float | None = None) -> Asked:
+    """What somebody has asked for."""
+    until = None if remaining_s is None else SINCE + timedelta(hours=2)
+    asked = Drain(scope="demo", member=member, who="ana", since=SINCE, until=until, why="kernel update")
+    return Asked(drain=asked, remaining_s=remaining_s)
+
+
 REPLICA = {name: of(name, rest(answer(name))) for name in NAMES}
 SERVING = Machine(name="pg1", is_up=True, sessions=5)
 SILENT = rest(None, age_s=1.2, took_s=1.0)
@@ -77,6 +86,7 @@ class Example:
     kind: ServiceKind = ServiceKind.PRIMARY
     endings: tuple[Ending, ...] = ()
     lag_limit_s: float | None = None
+    asked: tuple[Asked, ...] = ()
 
     @property
     def world(self) -> World:
@@ -91,6 +101,7 @@ class Example:
             kind=self.kind,
             endings=self.endings,
             lag_limit_s=self.lag_limit_s,
+            asked=self.asked,
         )
 
 
@@ -433,6 +444,83 @@ EXAMPLES = (
         row=_row("Patroni has it at another address", REPLICA_ROWS),
         facts=(replace(of("pg1", SILENT, port(PortVerdict.ANSWERS)), address=THERE),),
         machines=(Machine(name="pg1", address=HERE, is_up=True),),
+        kind=ServiceKind.REPLICAS,
+        commands=(),
+    ),
+    Example(
+        name="a replica that people have asked to drain",
+        row=_row("people have asked", REPLICA_ROWS),
+        facts=(REPLICA["pg1"],),
+        asked=(drain(remaining_s=60.0), drain("pg9")),
+        kind=ServiceKind.REPLICAS,
+        commands=(CLOSE_1,),
+    ),
+    Example(
+        name="and it is drained",
+        row=_row("people have asked", REPLICA_ROWS),
+        facts=(REPLICA["pg1"],),
+        machines=(replace(SERVING, is_drained=True, noted=DRAIN),),
+        asked=(drain(remaining_s=60.0),),
+        kind=ServiceKind.REPLICAS,
+        commands=(),
+    ),
+    Example(
+        name="and it is silent meanwhile: its sessions do not need its checks",
+        row=_row("people have asked", REPLICA_ROWS),
+        facts=(of("pg1", SILENT, port(PortVerdict.ANSWERS)),),
+        machines=(replace(SERVING, is_drained=True, is_suspended=True, noted=DRAIN | CHECKS),),
+        asked=(drain(),),
+        kind=ServiceKind.REPLICAS,
+        commands=(FREE_1,),
+    ),
+    Example(
+        name="a replica to be drained that is down: it shall not come up for a moment",
+        row=_row("people have asked", REPLICA_ROWS),
+        facts=(REPLICA["pg1"],),
+        machines=(Machine(name="pg1"), Machine(name="pg2", is_up=True, is_drained=True, noted=DRAIN)),
+        asked=(drain(),),
+        kind=ServiceKind.REPLICAS,
+        commands=(f"trunkline unstick {P}/pg2 drain", CLOSE_1),
+    ),
+    Example(
+        name="its drain is over",
+        row=_row("it answers, or nothing", REPLICA_ROWS),
+        facts=(REPLICA["pg1"],),
+        machines=(replace(SERVING, is_drained=True, noted=DRAIN),),
+        asked=(drain(remaining_s=0.0),),
+        kind=ServiceKind.REPLICAS,
+        commands=(f"trunkline unstick {P}/pg1 drain",),
+    ),
+    Example(
+        name="drained by hand before somebody has asked for it",
+        row=_row("a person has set", REPLICA_ROWS),
+        facts=(REPLICA["pg1"],),
+        machines=(replace(SERVING, is_drained=True),),
+        asked=(drain(),),
+        kind=ServiceKind.REPLICAS,
+        commands=(),
+    ),
+    Example(
+        name="the drain of a replica of which nothing can be leased",
+        row=_row("it answers, or nothing", REPLICA_ROWS),
+        facts=(REPLICA["pg1"],),
+        machines=(replace(SERVING, is_unseen=True),),
+        asked=(drain(),),
+        kind=ServiceKind.REPLICAS,
+        commands=(),
+    ),
+    Example(
+        name="the drain of a member that is the primary",
+        row=_row("it passes the truth check, whatever"),
+        asked=(drain(),),
+        commands=(),
+    ),
+    Example(
+        name="a member that is drained has left, with sessions: they may end in peace",
+        row=_row("it answers, or nothing", REPLICA_ROWS),
+        facts=(REPLICA["pg1"],),
+        machines=(SERVING, Machine(name="pg9", is_up=True, is_drained=True, noted=DRAIN, sessions=3)),
+        asked=(drain("pg9"),),
         kind=ServiceKind.REPLICAS,
         commands=(),
     ),

@@ -4,12 +4,15 @@ Each takes `steer` and a world, and returns what is wrong, "" where nothing is.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from steering_world import World
 
 from trunkline.model.command import EndSessions, Plan, Stick, Unstick, words
 from trunkline.model.desired import ServiceKind
-from trunkline.model.facts import Situation
+from trunkline.model.facts import Situation, Sticky
+from trunkline.plan.posture import Stance
+from trunkline.plan.steering import judge_members
 
 Steer = Callable[[Situation], Plan]
 Law = Callable[[Steer, World], str]
@@ -87,6 +90,30 @@ def leases_what_can_be_leased(steer: Steer, world: World) -> str:
     return f"{sorted(stuck & unseen)} cannot be leased" if stuck & unseen else ""
 
 
+def drains_who_shall_be_drained(steer: Steer, world: World) -> str:
+    """When all is done nobody new goes to who is drained, not even after its next good check; and what only a drain
+    has closed is open again when it is over."""
+    if world.kind is ServiceKind.PRIMARY:
+        return ""
+    done = settled(steer, world)
+    open_still = {it.name for it in done.machines if replace(it, is_up=not it.is_maint).admits} & done.drained
+    if open_still:
+        return f"{sorted(open_still)} would take sessions"
+    over = settled(steer, replace(done, asked=()))
+    judged = {it.case.server.name: it.stance for it in judge_members(over.situation())}
+    closed = {it.name for it in over.machines if Sticky.DRAIN in it.noted and it.name in judged}
+    extra = {name for name in closed if judged[name] not in (Stance.CLOSED, Stance.BY_HAND)}
+    return f"{sorted(extra)} are closed for nothing" if extra else ""
+
+
+def leaves_the_primary_its_port(steer: Steer, world: World) -> str:
+    """What people ask for of a member means nothing to the primary's port."""
+    if world.kind is not ServiceKind.PRIMARY:
+        return ""
+    same = steer(world.situation()) == steer(replace(world, asked=()).situation())
+    return "" if same else "a drain has changed the primary's port"
+
+
 def settled(steer: Steer, world: World) -> World:
     """The world when nothing is left to do."""
     for _ in range(MOST_CYCLES):
@@ -103,4 +130,6 @@ LAWS: tuple[Law, ...] = (
     admits_one_writer,
     leaves_hands_alone,
     leases_what_can_be_leased,
+    drains_who_shall_be_drained,
+    leaves_the_primary_its_port,
 )

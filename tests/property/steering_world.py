@@ -6,6 +6,7 @@ Values only, so that a law can go on from any point of a plan. What real ones do
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 from trunkline.model.cluster import MemberAnswer, Role
 from trunkline.model.command import Command, EndSession, EndSessions, SetHealth, Stick, Unstick
@@ -22,10 +23,12 @@ from trunkline.model.facts import (
     Stuck,
     Workers,
 )
+from trunkline.model.intent import Asked, Drain
 from trunkline.model.proxy import Health, ProxyState, ServerState
 
 PROXY = "postgres_primary"
 LONG_S = 10.0
+SINCE = datetime(2026, 11, 27, 12, 30, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +73,7 @@ class World:
     kind: ServiceKind = ServiceKind.PRIMARY
     endings: tuple[Ending, ...] = ()
     lag_limit_s: float | None = None
+    asked: tuple[Asked, ...] = ()
 
     def situation(self) -> Situation:
         """What the planner sees of it."""
@@ -95,12 +99,19 @@ class World:
             endings=self.endings,
             unleasable=frozenset(it.name for it in self.machines if it.is_unseen),
             lag_limit_s=self.lag_limit_s,
+            asked=self.asked,
         )
 
     @property
     def writers(self) -> set[str]:
         """Who is given new sessions."""
         return {it.name for it in self.machines if it.admits}
+
+    @property
+    def drained(self) -> set[str]:
+        """Who shall get nobody new, is a member, and can be leased."""
+        asked = {it.drain.member for it in self.asked if it.is_in_force} & {it.name for it in self.facts}
+        return {it.name for it in self.machines if it.name in asked and not it.is_unseen}
 
     @property
     def by_hand(self) -> set[str]:
@@ -164,9 +175,18 @@ def any_world(chance: random.Random) -> World:
             remaining_s=chance.choice([None, None, 0.0, 0.2, 0.31, 8.0]),
         )
     old = tuple((7, name, chance.randint(1, 9)) for name in [*names, "gone"] if chance.random() < 0.2)
-    kind = ServiceKind.PRIMARY if chance.random() < 0.8 else ServiceKind.REPLICAS
+    kind = ServiceKind.PRIMARY if chance.random() < 0.7 else ServiceKind.REPLICAS
     lag_limit_s = chance.choice([None, 10.0])
-    return World(machines=machines, facts=facts, key=key, old=old, kind=kind, lag_limit_s=lag_limit_s)
+    asked = tuple(any_drain(chance, name) for name in [*names, "gone"] if chance.random() < 0.25)
+    return World(machines=machines, facts=facts, key=key, old=old, kind=kind, lag_limit_s=lag_limit_s, asked=asked)
+
+
+def any_drain(chance: random.Random, member: str) -> Asked:
+    """One that is over, or is not, or has no end."""
+    remaining_s = chance.choice([None, 3600.0, 0.1, 0.0, -5.0])
+    until = None if remaining_s is None else SINCE + timedelta(hours=2)
+    drain = Drain(scope="demo", member=member, who="ana", since=SINCE, until=until, why=chance.choice(["", "kernel"]))
+    return Asked(drain=drain, remaining_s=remaining_s)
 
 
 def _any_machine(chance: random.Random, name: str, *, may_write: bool) -> Machine:

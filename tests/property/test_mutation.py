@@ -23,7 +23,11 @@ WORLDS = 400
 POSTURE, STEERING = (Path(str(module.__file__)).read_text() for module in (posture, steering))
 
 MUTANTS = {
-    "openings before closings": (STEERING, "(*closings, *fences, *suspensions, *openings)", "(*openings, *closings)"),
+    "openings before closings": (
+        STEERING,
+        "(*closings, *fences, *suspensions, *openings, *precautions)",
+        "(*openings, *closings, *precautions)",
+    ),
     "no fence": (STEERING, "(*closings, *fences, ", "(*closings, "),
     "no fence of old workers": (
         STEERING,
@@ -106,6 +110,43 @@ MUTANTS = {
     "sessions of who has left stay": (STEERING, "[*_departed(situation, judgements), ", "["),
     "lag in seconds means nothing": (POSTURE, "fits=lambda case: case.is_late", "fits=lambda case: False"),
     "any lag is too much": (POSTURE, "self.facts.rest.lag_s > self.lag_limit_s", "True"),
+    "a drain means nothing": (POSTURE, "case.drain is not None and case.is_leasable", "False"),
+    "a drain has no end": (
+        STEERING,
+        "(it.drain for it in situation.asked if it.is_in_force)",
+        "(it.drain for it in situation.asked)",
+    ),
+    "the drain of one is the drain of all": (
+        STEERING,
+        " if to_haproxy(drain.member) == facts.server), None)",
+        "), None)",
+    ),
+    "a drained member keeps its checks suspended": (
+        STEERING,
+        "(Stance.OUT, Stance.BY_HAND, Stance.DRAINED)",
+        "(Stance.OUT, Stance.BY_HAND)",
+    ),
+    "drained only once it serves": (STEERING, "*openings, *precautions)", "*openings)"),
+    "drained again and again": (
+        STEERING,
+        "and not is_open and not stuck & {Sticky.DRAIN, Sticky.MAINT}",
+        "and not is_open",
+    ),
+    "a drain is opened again at once": (
+        STEERING,
+        "Stance.CLOSED, Stance.DRAINED):\n            continue",
+        "Stance.CLOSED):\n            continue",
+    ),
+    "drained though HAProxy could not undo it": (
+        POSTURE,
+        "case.drain is not None and case.is_leasable",
+        "case.drain is not None",
+    ),
+    "a drain takes the primary's port": (
+        STEERING,
+        "rows = PRIMARY_ROWS if situation.kind is ServiceKind.PRIMARY else REPLICA_ROWS",
+        "rows = (*REPLICA_ROWS[1:2], *PRIMARY_ROWS) if situation.kind is ServiceKind.PRIMARY else REPLICA_ROWS",
+    ),
     "who is not known yet is fenced": (
         STEERING,
         "if is_stranger and not server.takes_sessions and",

@@ -244,3 +244,21 @@ def test_the_first_that_left_goes_when_too_many_wait_and_all_have_waited() -> No
     for change in plan_members(world.crew, may_remove=True):
         world.do(change)
     assert sorted(world.machines.keys() & {("postgres_primary", f"pg{number}") for number in range(4)}) == [busy]
+
+
+def test_a_member_that_an_agent_has_drained_leaves_like_any_other() -> None:
+    """It is no person's hand, and what is under a lease ends with it: then it is drained anew, until it is without a
+    session."""
+    place = "postgres_replicas", "pg9"
+    machine = Machine(postgres=Endpoint(address="10.0.0.1", port=5432), is_drained=True, sessions=2)
+    world = World({}, {place: machine}, {place})
+    assert plan_members(world.crew, may_remove=False) == ()
+    (change,) = plan_members(replace(world.crew, closed_by_agent={place}), may_remove=False)
+    assert change == Leave(proxy=place[0], server=place[1])
+    world.do(change)
+    assert plan_members(replace(world.crew, closed_by_agent={place}), may_remove=False) == ()
+    world.machines[place] = replace(world.machines[place], is_drained=False)
+    assert plan_members(world.crew, may_remove=False) == (change,)
+    world.do(change)
+    world.machines[place] = replace(world.machines[place], sessions=0)
+    assert plan_members(world.crew, may_remove=False) == (Rest(proxy=place[0], server=place[1]),)

@@ -1,10 +1,14 @@
 """Each row of the posture table has an example, and each example its commands, in order."""
 
+from dataclasses import replace
+
 import pytest
 from steering_examples import EXAMPLES, Example
 
 from trunkline.model.command import words
+from trunkline.model.desired import ServiceKind
 from trunkline.plan.posture import PRIMARY_ROWS, REPLICA_ROWS
+from trunkline.plan.replicas import ReplicaPolicy, steer_replicas
 from trunkline.plan.steering import judge_members, steer
 
 
@@ -26,4 +30,34 @@ def test_two_claims_are_warned_of() -> None:
         has_two = (
             sum(bool(it.rest and it.rest.answer and it.rest.answer.accepts_writes) for it in example.world.facts) > 1
         )
-        assert bool(steer(example.world.situation()).warnings) == has_two
+        said = [it for it in steer(example.world.situation()).warnings if "claim to be the primary" in it]
+        assert bool(said) == has_two
+
+
+def test_a_drain_that_nobody_could_undo_is_warned_of() -> None:
+    for example in EXAMPLES:
+        warnings = [it for it in steer(example.world.situation()).warnings if "nothing can be leased" in it]
+        asked = {it.drain.member for it in example.world.asked if it.is_in_force}
+        is_unseen = any(it.is_unseen and it.name in asked for it in example.world.machines)
+        assert bool(warnings) == (is_unseen and example.kind is ServiceKind.REPLICAS)
+        assert all("drained by ana" in it for it in warnings)
+
+
+def test_the_reason_of_a_drain_says_who_until_when_and_why() -> None:
+    example = next(it for it in EXAMPLES if it.name == "a replica that people have asked to drain")
+    (command,) = steer(example.world.situation()).commands
+    assert command.reason.startswith("pg1: drained by ana until 14:30: kernel update; it gets no new sessions")
+
+
+def test_a_deadline_counts_for_who_was_asked_to_be_drained_as_for_anybody() -> None:
+    """Unless it is silent: silence ends nobody's session."""
+    policy = ReplicaPolicy(drain_deadline_s=60.0)
+    found = {it.name: it for it in EXAMPLES}
+    for name, ends in (
+        ("and it is drained", True),
+        ("and it is silent meanwhile: its sessions do not need its checks", False),
+    ):
+        world = found[name].world
+        world = replace(world, machines=tuple(replace(it, is_up=True) for it in world.machines))
+        plans = [steer_replicas(world.situation(), policy, {"pg1": 0.0}, now) for now in (59.0, 60.0)]
+        assert [len(plan.commands) for plan in plans] == [0, int(ends)]

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import datetime, timedelta, timezone
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from rich.console import Console
 from trunkline.cli.status_picture import draw
 from trunkline.config.settings import Settings
 from trunkline.model.cluster import ClusterView, MemberAnswer
+from trunkline.model.intent import Asked, Drain
 from trunkline.model.proxy import Health, ProcessInfo, ProxyState, ProxyView, ServerState
 from trunkline.model.status import Status
 from trunkline.plan.explain import ClusterFacts, Facts, explain, wanted_services
@@ -66,8 +68,24 @@ def tell(raw: Raw) -> Status:
     proxy = None if problem else proxies_of(haproxy)
     return explain(
         settings,
-        Facts(clusters=clusters, socket="/run/haproxy/admin.sock", proxy=proxy, proxy_problem=problem),
+        Facts(
+            clusters=clusters,
+            socket="/run/haproxy/admin.sock",
+            proxy=proxy,
+            proxy_problem=problem,
+            asked=tuple(asked_of(it) for it in raw.get("drains", ())),
+            asked_problem=raw.get("drains_problem", ""),
+        ),
     )
+
+
+def asked_of(raw: Raw) -> Asked:
+    """`until_h`: so long after it was asked for; `left_s`: until it is over."""
+    since = datetime(2026, 11, 27, 12, 30, tzinfo=timezone(timedelta(hours=1)))
+    until = since + timedelta(hours=raw["until_h"]) if "until_h" in raw else None
+    scope, member = raw.get("scope", "demo"), raw["member"]
+    drain = Drain(scope=scope, member=member, who="ana", since=since, until=until, why=raw.get("why", ""))
+    return Asked(drain=drain, remaining_s=raw.get("left_s", 60.0) if until else None)
 
 
 def story_of(raw: Raw) -> FakeCluster:
@@ -199,7 +217,15 @@ scenes = st.fixed_dictionaries(
             ),
         ),
     },
-    optional={"problem": st.just("no answer")},
+    optional={
+        "problem": st.just("no answer"),
+        "drains": st.lists(
+            st.fixed_dictionaries(
+                {"member": st.sampled_from([*MEMBERS, "gone"])},
+                optional={"until_h": st.just(2), "left_s": st.sampled_from([0.0, 60.0]), "why": st.just("kernel")},
+            )
+        ),
+    },
 )
 
 

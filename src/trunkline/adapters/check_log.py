@@ -2,6 +2,7 @@
 
 The socket is bound before HAProxy starts, so that it never complains, and passed on to the agent, so that nothing is
 lost while one agent follows another. A full socket loses reports; checks and polls say the same a little later.
+Commands of ours call the agent through it, too: what they have to say is on disk, and looked at in every cycle.
 """
 
 import asyncio
@@ -17,13 +18,15 @@ ADDRESS_BYTES = 107
 """HAProxy sends to the whole of the address, padded with zeros."""
 
 MOST_BYTES = 4096
+CALL = b"trunkline: look"
+"""Not of HAProxy's words."""
 
 
 def bind(name: str) -> socket.socket:
     """A socket of that name. Raises HAProxyError where another process has it."""
     receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
-        receiver.bind(b"\0" + name.encode().ljust(ADDRESS_BYTES, b"\0"))
+        receiver.bind(_address(name))
     except OSError as error:
         receiver.close()
         raise HAProxyError(
@@ -33,14 +36,33 @@ def bind(name: str) -> socket.socket:
     return receiver
 
 
-async def listen(receiver: socket.socket, heard: Callable[[CheckReport], None]) -> NoReturn:
-    """Pass on every report from now on, until cancelled; what has waited is old."""
+def call(name: str) -> bool:
+    """Have the agent look at once; whether there is anybody with such a socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) as sender:
+        try:
+            sender.sendto(CALL, _address(name))
+        except BlockingIOError:
+            return True  # it has a lot to read, and looks anyhow
+        except OSError:
+            return False
+    return True
+
+
+async def listen(receiver: socket.socket, heard: Callable[[CheckReport], None], called: Callable[[], None]) -> NoReturn:
+    """Pass on every report and every call from now on, until cancelled; what has waited is old."""
     loop = asyncio.get_running_loop()
     with suppress(BlockingIOError):
         while True:
             receiver.recv(MOST_BYTES)
     while True:
         line = await loop.sock_recv(receiver, MOST_BYTES)
+        if line == CALL:
+            called()
+            continue
         report = parse_report(line.decode(errors="replace"))
         if report is not None:
             heard(report)
+
+
+def _address(name: str) -> bytes:
+    return b"\0" + name.encode().ljust(ADDRESS_BYTES, b"\0")

@@ -104,6 +104,20 @@ def lock(path: Path) -> Iterator[bool]:
 
 
 @contextmanager
+def turn(path: Path) -> Iterator[None]:
+    """Alone with this file, after whoever was first; for reading, changing and writing. The file stays."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _cannot("write", path, error) from None
+    try:
+        _take(descriptor, path.parent)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
 def _alone_in(directories: Iterable[Path]) -> Iterator[None]:
     """Two runs of ours follow each other."""
     descriptors: list[int] = []

@@ -84,8 +84,16 @@ class RuntimeSocket:
             info=parse_info(await self.command("show", "info")),
             proxies=await self.proxies(),
             held=await self._held(),
-            closed_by_agent=await self._closed_by_agent(),
+            closed_by_agent=await self.closed_by_agent(),
         )
+
+    async def closed_by_agent(self) -> frozenset[tuple[str, str]]:
+        """(proxy, server) that an agent has drained or set to maintenance, under its lease."""
+        try:
+            stuck = (await self.lease()).stuck
+        except UnknownCommandError:
+            return frozenset()
+        return frozenset((it.proxy, it.server) for it in stuck if it.what is not Sticky.CHECKS)
 
     async def sessions(self) -> tuple[Session, ...]:
         """Every session of this worker that has a client and a server."""
@@ -94,13 +102,6 @@ class RuntimeSocket:
     async def _run(self, line: str) -> str:
         async with self._one_at_a_time:
             return await exchange(self.path, f"set severity-output number; {line}", timeout_s=self._timeout_s)
-
-    async def _closed_by_agent(self) -> frozenset[tuple[str, str]]:
-        try:
-            stuck = (await self.lease()).stuck
-        except UnknownCommandError:
-            return frozenset()
-        return frozenset((it.proxy, it.server) for it in stuck if it.what is not Sticky.CHECKS)
 
     async def _held(self) -> tuple[tuple[str, int], ...]:
         try:

@@ -24,6 +24,7 @@ from trunkline.adapters.systemd import notify
 from trunkline.agent import memory
 from trunkline.agent.discovery import Known
 from trunkline.agent.following import Following
+from trunkline.agent.intents import Intents
 from trunkline.agent.leader import LeaderSource
 from trunkline.agent.library_store import LibraryStore
 from trunkline.agent.metrics import Metrics
@@ -88,7 +89,10 @@ async def _steer(
     log.info("steering HAProxy", socket=paths.admin_socket)
     metrics = Metrics()
     steering = Steering(
-        RuntimeSocket(paths.admin_socket, timeout_s=ADMIN_TIMEOUT_S), master, Recording(directory, metrics)
+        RuntimeSocket(paths.admin_socket, timeout_s=ADMIN_TIMEOUT_S),
+        master,
+        Recording(directory, metrics),
+        Intents(directory).look,
     )
     guide = Guide(steering, settings, paths, source_for)
     async with AsyncExitStack() as stack:
@@ -105,7 +109,7 @@ async def _steer(
         tasks.start("guide", partial(guide.run, knowns, tasks))
         tasks.start("steer", steering.run)
         if checks is not None:
-            tasks.start("hear of failed checks", partial(check_log.listen, checks, steering.hear))
+            tasks.start("hear of failed checks", partial(check_log.listen, checks, steering.hear, steering.wake))
         if upkeep is not None:  # the service manager has asked the parent of a child
             tasks.start("stay well", partial(stay_well, lambda: time.monotonic() - steering.cycled_at < STUCK_S))
             notify("READY=1\nSTATUS=steering HAProxy")

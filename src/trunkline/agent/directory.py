@@ -1,4 +1,4 @@
-"""The directory of a run: made, or refused where others could write into it."""
+"""The directory of a run: made, or refused where others could write into it; and where it keeps what lasts."""
 
 import os
 import stat
@@ -8,6 +8,17 @@ from trunkline.errors import HAProxyError
 
 SOCKET_PATH_BYTES = 97
 """What HAProxy leaves of the 108 bytes of a unix socket's path."""
+
+VOLATILE, USERS, LASTING = Path("/run"), Path("/run/user"), Path("/var/lib")
+
+
+def lasting(directory: Path) -> Path:
+    """Where a run in `directory` keeps what shall outlive the host's next boot, which empties /run."""
+    if VOLATILE not in directory.parents:
+        return directory
+    if USERS in directory.parents:  # $XDG_RUNTIME_DIR
+        return Path.home() / ".local" / "state" / Path(*directory.relative_to(USERS).parts[1:])
+    return LASTING / directory.relative_to(VOLATILE)
 
 
 def prepare(directory: Path, *, is_shared: bool = False) -> None:

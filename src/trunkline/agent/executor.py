@@ -1,4 +1,5 @@
-"""Performs plans: command by command, each service on its own, until one is refused by the worker that serves.
+"""Performs plans: command by command, each service on its own, until one is refused by the worker that serves and what
+follows may hang on it.
 
 What was refused is not tried again here: the next cycle plans it anew from what HAProxy then says. (What cannot be done
 gently is done at once.)
@@ -10,7 +11,7 @@ from dataclasses import replace
 
 from trunkline.adapters.runtime_socket import MasterSocket, RuntimeSocket
 from trunkline.errors import RuntimeSocketError
-from trunkline.model.command import Command, EndSessions, SetHealth, words
+from trunkline.model.command import Command, EndSessions, SetHealth, Stick, words
 from trunkline.model.receipt import Deed
 
 
@@ -30,7 +31,7 @@ class Executor:
                 command = replace(command, is_gentle=False)
                 refusal = await self._perform(command)
             deeds.append(Deed(at_s=time.time(), command=words(command), reason=command.reason, refusal=refusal))
-            if refusal and not _is_elsewhere(command):
+            if refusal and not _may_be_refused(command):
                 break
         return tuple(deeds)
 
@@ -43,6 +44,11 @@ class Executor:
         except RuntimeSocketError as error:
             return error.message
         return ""
+
+
+def _may_be_refused(command: Command) -> bool:
+    """Nothing that follows hangs on it."""
+    return _is_elsewhere(command) or (isinstance(command, Stick) and command.is_precaution)
 
 
 def _is_elsewhere(command: Command) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trunkline.adapters.files import read_text, write_private
+from trunkline.agent.directory import lasting
 from trunkline.errors import HAProxyError
 from trunkline.model.receipt import Receipt
 from trunkline.wire.receipts import read_receipt, write_receipt
@@ -16,15 +17,11 @@ from trunkline.wire.receipts import read_receipt, write_receipt
 NAME = "history.jsonl"
 MOST = 400
 SLACK = 100
-VOLATILE, LASTING = Path("/run"), Path("/var/lib")
 
 
 def history_file(directory: Path) -> Path:
-    """Where the history of a run in `directory` is. /run is emptied at each boot, so its history is in /var/lib."""
-    home = directory
-    if VOLATILE in directory.parents:
-        home = LASTING / directory.relative_to(VOLATILE)
-    return home / NAME
+    """Where the history of a run in `directory` is."""
+    return lasting(directory) / NAME
 
 
 def read_history(path: Path) -> tuple[Receipt, ...]:

@@ -121,6 +121,7 @@ class Members:
             ours=self._ours,
             departed=tuple(self._departed.values()),
             now_s=now_s,
+            closed_by_agent=await self._runtime.closed_by_agent(),
         )
 
     async def _perform(self, change: Change) -> None:

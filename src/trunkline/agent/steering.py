@@ -7,7 +7,7 @@ HAProxy says in the next cycle. HAProxy goes on alone with its own checks whenev
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import NoReturn, Protocol
@@ -24,6 +24,7 @@ from trunkline.errors import RuntimeSocketError
 from trunkline.model.command import Plan
 from trunkline.model.desired import Service, ServiceKind
 from trunkline.model.facts import Lease, Situation, Stuck, Workers
+from trunkline.model.intent import Asked
 from trunkline.model.proxy import ProxyState
 from trunkline.model.receipt import Deed
 from trunkline.plan.pace import choose_pace
@@ -56,11 +57,12 @@ class Steered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """What HAProxy says in one cycle."""
+    """What HAProxy says in one cycle, and what people have asked for by then."""
 
     lease: Lease
     proxies: Mapping[str, ProxyState]
     workers: Workers
+    asked: tuple[Asked, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,15 +90,23 @@ class Observer(Protocol):
 
 
 class Steering:
-    """Steers one HAProxy. `runtime` is its admin socket, `master` its master socket where there is one."""
+    """Steers one HAProxy. `runtime` is its admin socket, `master` its master socket where there is one; `asked` says
+    what people have asked for."""
 
-    def __init__(self, runtime: RuntimeSocket, master: MasterSocket | None, observer: Observer) -> None:
+    def __init__(
+        self,
+        runtime: RuntimeSocket,
+        master: MasterSocket | None,
+        observer: Observer,
+        asked: Callable[[], tuple[Asked, ...]],
+    ) -> None:
         self.woken = asyncio.Event()
         self.steered: tuple[Steered, ...] = ()
         self.cycled_at = time.monotonic()
         self._runtime = runtime
         self._executor = Executor(runtime, master)
         self._observer = observer
+        self._asked = asked
         self._closed_since: dict[str, Mapping[str, float]] = {}
         self._stuck_since: dict[tuple[str, str, str], float] = {}
         self._rebalancing = Rebalancing(runtime)
@@ -205,6 +215,7 @@ class Steering:
             lease=replace(lease, stuck=self._with_ages(lease.stuck)),
             proxies={proxy.name: proxy for proxy in proxies},
             workers=self._old.seen_beside(lease.pid),
+            asked=self._asked(),
         )
 
     def _with_ages(self, stuck: Sequence[Stuck]) -> tuple[Stuck, ...]:
@@ -232,6 +243,7 @@ class Steering:
             endings=self._gone.endings(service.proxy, now),
             unleasable=frozenset(server for proxy, server in view.lease.unseen if proxy == service.proxy),
             lag_limit_s=policy.lag_limit_s if policy else None,
+            asked=tuple(it for it in view.asked if it.drain.scope == cluster.scope),
         )
 
     def _note_who_is_up(self, watcher: Watcher, state: ProxyState) -> None:

@@ -2,7 +2,7 @@
 
 import typer
 
-from trunkline.cli import agent, apply, config, demo, history, plan, render, run, status, who
+from trunkline.cli import agent, apply, config, demo, drain, history, plan, render, run, status, who
 
 app = typer.Typer(
     name="trunkline",
@@ -22,5 +22,7 @@ app.command()(apply.apply)
 app.command()(status.status)
 app.command()(plan.plan)
 app.command()(plan.explain)
+app.command()(drain.drain)
+app.command()(drain.ready)
 app.command()(history.history)
 app.command()(who.who)

@@ -35,6 +35,7 @@ def draw(status: Status) -> RenderableType:
     """Everything, one cluster under the other."""
     return Group(
         *(part for cluster in status.clusters for part in _cluster(cluster, is_asked=not status.haproxy.problem)),
+        *_drains_problem(status),
         _haproxy(status.haproxy),
         _verdict(status),
     )
@@ -123,6 +124,10 @@ def _notes(cluster: ClusterStatus) -> Iterator[tuple[str, str]]:
         if member.problem:
             yield member.name, member.problem
         yield from _places(member)
+    listed = {member.name for member in cluster.members}
+    for drain in cluster.drains:
+        if drain.member not in listed:
+            yield drain.member, f"{drain.sentence}; neither the cluster nor HAProxy has it"
 
 
 def _places(member: MemberStatus) -> Iterator[tuple[str, str]]:
@@ -140,6 +145,11 @@ def _list(notes: list[tuple[str, str]]) -> Table:
     for about, words in notes:
         grid.add_row(Text("!", style=BAD), Text(f"{printable(about)}: {printable(words)}"))
     return grid
+
+
+def _drains_problem(status: Status) -> Iterator[Text]:
+    if status.drains_problem:
+        yield Text(f"What was asked for cannot be read: {printable(status.drains_problem)}", style=BAD)
 
 
 def _haproxy(haproxy: HAProxyStatus) -> Text:

@@ -24,12 +24,14 @@ class SetHealth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stick:
-    """Set something that stays, under the lease."""
+    """Set something that stays, under the lease. `is_precaution`: nothing that follows hangs on it, so that a refusal
+    ends nothing."""
 
     proxy: str
     server: str
     what: Sticky
     reason: str
+    is_precaution: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

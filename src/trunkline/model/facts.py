@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from trunkline.model.cluster import MemberAnswer
 from trunkline.model.desired import ServiceKind
+from trunkline.model.intent import Asked
 from trunkline.model.proxy import ProxyState
 
 
@@ -154,7 +155,8 @@ class Situation:
 
     `state`: HAProxy's own backend. `stuck`: of this backend alone. `leader_key`: None where nobody could tell.
     `endings`: of late. `unleasable`: servers of which nothing can be leased, so that nothing of them may stick.
-    `lag_limit_s`: a replica that is further behind gets no new sessions, None for any lag.
+    `lag_limit_s`: a replica that is further behind gets no new sessions, None for any lag. `asked`: drains of members
+    of this cluster, those that are over included.
     """
 
     scope: str
@@ -167,6 +169,7 @@ class Situation:
     endings: tuple[Ending, ...] = ()
     unleasable: frozenset[str] = frozenset()
     lag_limit_s: float | None = None
+    asked: tuple[Asked, ...] = ()
 
     def has_stuck(self, server: str, what: Sticky) -> bool:
         """Whether this was set under our lease."""

@@ -72,9 +72,22 @@ class ServiceStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DrainStatus:
+    """A drain that somebody has asked for and that is not over. `since`, `until`: ISO 8601 with the zone of whoever has
+    asked; `until`: None for one without an end. `sentence`: all of it in words."""
+
+    member: str
+    who: str
+    since: str
+    until: str | None
+    why: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterStatus:
     """One cluster. `leader`: as the cluster says. `problem`: why no API of it was of use, "" when one was.
-    `is_primary_reachable`: a client of the primary's port gets the primary."""
+    `is_primary_reachable`: a client of the primary's port gets the primary. `drains`: by member."""
 
     scope: str
     leader: str | None
@@ -85,6 +98,7 @@ class ClusterStatus:
     is_primary_reachable: bool
     members: tuple[MemberStatus, ...]
     services: tuple[ServiceStatus, ...]
+    drains: tuple[DrainStatus, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +126,10 @@ class HAProxyStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """Everything. `is_primary_reachable`: of every cluster that has a port for its primary."""
+    """Everything. `is_primary_reachable`: of every cluster that has a port for its primary. `drains_problem`: why what
+    people have asked for cannot be read, "" when it can."""
 
     is_primary_reachable: bool
     haproxy: HAProxyStatus
     clusters: tuple[ClusterStatus, ...]
+    drains_problem: str = ""

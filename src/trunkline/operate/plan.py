@@ -22,6 +22,7 @@ from trunkline.model.facts import LeaderKey, Lease, MemberFacts, PortFact, RestF
 from trunkline.model.planned import ServicePlan
 from trunkline.model.proxy import ProxyView
 from trunkline.operate.places import find_directory, find_haproxy
+from trunkline.operate.status import read_asked
 from trunkline.plan.dry_run import describe
 from trunkline.plan.explain import wanted_services
 from trunkline.wire.runtime import UnknownCommandError
@@ -34,6 +35,7 @@ async def read_plans(settings: Settings) -> tuple[ServicePlan, ...]:
     remembered = memory.load(find_directory(settings))
     seen = [await _cluster(chosen, remembered) for chosen in settings.clusters]
     services = wanted_services(settings, tuple(seen))
+    asked, problem = read_asked(settings)
     plans: list[ServicePlan] = []
     for chosen, cluster, its in zip(settings.clusters, seen, services, strict=True):
         urls = {member.name: member.api_url for member in cluster.members}
@@ -41,11 +43,15 @@ async def read_plans(settings: Settings) -> tuple[ServicePlan, ...]:
         facts = await asyncio.gather(*(_ask(chosen.api, urls[name], server) for name, server in servers.items()))
         key = await _leader_key(chosen.api, tuple(urls.values()))
         told = _with_lags(facts)
+        own = tuple(it for it in asked if it.drain.scope == cluster.scope)
         situations = (
             _situation(service, view, lease, told, key, _lag_limit_s(chosen, service.kind)) for service in its
         )
-        plans += [describe(situation) for situation in situations if situation is not None]
-    return tuple(plans)
+        plans += [describe(replace(situation, asked=own)) for situation in situations if situation is not None]
+    return tuple(
+        replace(it, warnings=(*it.warnings, f"what was asked for cannot be read: {problem}")) if problem else it
+        for it in plans
+    )
 
 
 async def _lease(socket: RuntimeSocket) -> Lease:

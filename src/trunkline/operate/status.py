@@ -11,12 +11,14 @@ from collections.abc import Mapping
 from trunkline.adapters.patroni_rest import PatroniRest
 from trunkline.adapters.runtime_socket import MasterSocket, RuntimeSocket
 from trunkline.agent import memory
+from trunkline.agent.intents import read_drains
 from trunkline.agent.old_workers import old_workers
 from trunkline.config.settings import ClusterSettings, Settings
 from trunkline.errors import PatroniError, RuntimeSocketError, TrunklineError, WrongScopeError
 from trunkline.model.cluster import ClusterView, Member, MemberAnswer
 from trunkline.model.desired import Service
 from trunkline.model.facts import Workers
+from trunkline.model.intent import Asked, asked
 from trunkline.model.proxy import ProxyView
 from trunkline.model.status import Status
 from trunkline.operate.places import find_directory, find_haproxy
@@ -54,13 +56,26 @@ async def observe(settings: Settings) -> Facts:
         *(_cluster(chosen, view, its) for chosen, view, its in zip(settings.clusters, views, services, strict=True))
     )
     proxy, problem = await asking
+    known, asked_problem = read_asked(settings)
     return Facts(
         clusters=tuple(clusters),
         socket=paths.admin_socket,
         proxy=proxy,
         proxy_problem=problem,
         workers=await looking,
+        asked=known,
+        asked_problem=asked_problem,
     )
+
+
+def read_asked(settings: Settings) -> tuple[tuple[Asked, ...], str]:
+    """What people have asked for, or why that cannot be read."""
+    try:
+        drains = read_drains(find_directory(settings).absolute())
+    except TrunklineError as error:
+        return (), _in_words(error)
+    now_s = time.time()
+    return tuple(asked(drain, now_s) for drain in drains), ""
 
 
 async def _proxy(socket: str) -> tuple[ProxyView | None, str]:

@@ -23,7 +23,7 @@ def _stance(judgement: Judgement) -> MemberStance:
     return MemberStance(
         member=judgement.name,
         stance=judgement.stance.value,
-        because=f"{judgement.row.when}; {judgement.row.then}",
+        because=judgement.because,
         facts="; ".join(part for part in (_rest(case.facts), _port(case.facts), _key(case.key)) if part),
         takes_sessions=case.server.takes_sessions,
         leased=tuple(sorted(it.value for it in case.stuck)),

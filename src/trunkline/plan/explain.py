@@ -11,9 +11,11 @@ from trunkline.config.settings import ClusterSettings, ServiceSettings, Settings
 from trunkline.model.cluster import ClusterView, Member, MemberAnswer, Role
 from trunkline.model.desired import HostFacts, Service, ServiceKind
 from trunkline.model.facts import Workers
+from trunkline.model.intent import Asked, Drain
 from trunkline.model.proxy import Health, ProxyState, ProxyView, ServerState
 from trunkline.model.status import (
     ClusterStatus,
+    DrainStatus,
     HAProxyStatus,
     MemberInService,
     MemberStatus,
@@ -47,13 +49,15 @@ class ClusterFacts:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """`clusters`: one for each of the settings, in their order. `proxy`: None where HAProxy did not answer, for the
-    reason in `proxy_problem`."""
+    reason in `proxy_problem`. `asked`: what people have asked for, as far as it can be read (`asked_problem`)."""
 
     clusters: tuple[ClusterFacts, ...]
     socket: str
     proxy: ProxyView | None
     proxy_problem: str = ""
     workers: Workers = field(default_factory=Workers)
+    asked: tuple[Asked, ...] = ()
+    asked_problem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +68,18 @@ class Scene:
     facts: ClusterFacts
     services: tuple[Service, ...]
     proxy: ProxyView | None
+    asked: tuple[Asked, ...] = ()
+
+    @property
+    def scope(self) -> str:
+        """Its name, "" where nobody has said it yet."""
+        return self.facts.view.scope if self.facts.view else self.chosen.scope or ""
+
+    @property
+    def drains(self) -> Mapping[str, Drain]:
+        """What people have asked for and is not over, by member."""
+        own = (it.drain for it in self.asked if it.drain.scope == self.scope and it.is_in_force)
+        return {drain.member: drain for drain in sorted(own, key=lambda drain: drain.member)}
 
     def state(self, service: Service) -> ProxyState | None:
         """HAProxy's side of a service."""
@@ -98,7 +114,7 @@ def explain(settings: Settings, facts: Facts) -> Status:
     """Everything that a person is told."""
     services = wanted_services(settings, tuple(cluster.view for cluster in facts.clusters))
     clusters = tuple(
-        _cluster(Scene(chosen=chosen, facts=cluster, services=its, proxy=facts.proxy))
+        _cluster(Scene(chosen=chosen, facts=cluster, services=its, proxy=facts.proxy, asked=facts.asked))
         for chosen, cluster, its in zip(settings.clusters, facts.clusters, services, strict=True)
     )
     judged = [
@@ -122,6 +138,7 @@ def explain(settings: Settings, facts: Facts) -> Status:
             ),
         ),
         clusters=clusters,
+        drains_problem=facts.asked_problem,
     )
 
 
@@ -131,7 +148,7 @@ def _cluster(scene: Scene) -> ClusterStatus:
     members = tuple(_member(scene, name) for name in _names(scene))
     scheduled = view.scheduled_switchover if view else None
     return ClusterStatus(
-        scope=view.scope if view else scene.chosen.scope or "",
+        scope=scene.scope,
         leader=leader.name if leader else None,
         is_paused=view.is_paused if view else False,
         is_standby_cluster=view.is_standby_cluster if view else False,
@@ -146,6 +163,18 @@ def _cluster(scene: Scene) -> ClusterStatus:
         ),
         members=members,
         services=tuple(_service(scene, service) for service in scene.services),
+        drains=tuple(_drain(drain) for drain in scene.drains.values()),
+    )
+
+
+def _drain(drain: Drain) -> DrainStatus:
+    return DrainStatus(
+        member=drain.member,
+        who=drain.who,
+        since=drain.since.isoformat(),
+        until=drain.until.isoformat() if drain.until is not None else None,
+        why=drain.why,
+        sentence=drain.words,
     )
 
 
@@ -215,6 +244,7 @@ def _in_service(scene: Scene, service: Service, name: str, listed: Member | None
         server=server,
         is_asked=scene.state(service) is not None,
         is_closed_by_agent=(service.proxy, to_haproxy(name)) in (scene.proxy.closed_by_agent if scene.proxy else ()),
+        drain=scene.drains.get(name) if service.kind is not ServiceKind.PRIMARY else None,
     )
     verdict: Verdict = judge(case)
     return MemberInService(

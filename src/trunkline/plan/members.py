@@ -25,7 +25,8 @@ MOVED_S = 0.3
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crew:
     """The servers of one HAProxy at one moment. `ours`: (proxy, server) that came from our configuration; `departed`:
-    of those, the ones that are on their way out; `now_s`: seconds since the epoch."""
+    of those, the ones that are on their way out; `now_s`: seconds since the epoch. `closed_by_agent`: (proxy, server)
+    that an agent has drained, under its lease: no person's hand, and no rest that lasts."""
 
     services: tuple[Service, ...]
     proxies: Mapping[str, ProxyState]
@@ -33,6 +34,7 @@ class Crew:
     ours: Collection[tuple[str, str]]
     departed: tuple[Departed, ...]
     now_s: float
+    closed_by_agent: Collection[tuple[str, str]] = ()
 
 
 def plan_members(crew: Crew, *, may_remove: bool) -> tuple[Change, ...]:
@@ -64,7 +66,9 @@ def _leaving(crew: Crew, service: Service) -> Iterator[Change]:
         if server.name in noted:
             if not place.is_in_maint and server.sessions == 0:
                 yield Rest(proxy=service.proxy, server=server.name)
-        elif not place.is_resting:
+            elif not place.is_resting:  # a lease has ended, or somebody has opened it
+                yield Leave(proxy=service.proxy, server=server.name)
+        elif not place.is_resting or (service.proxy, server.name) in crew.closed_by_agent:
             yield Leave(proxy=service.proxy, server=server.name)
 
 

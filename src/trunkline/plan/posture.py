@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from trunkline.model.cluster import MemberAnswer, Role
 from trunkline.model.facts import LeaderKey, MemberFacts, PortVerdict, Sticky
+from trunkline.model.intent import Drain
 from trunkline.model.proxy import Health, ServerState, is_same_address
 
 REST_FRESH_S = 3.0
@@ -33,7 +34,8 @@ class Stance(StrEnum):
 
     SERVES: new sessions. KEPT: it stays as it is, whatever HAProxy's checks say. CLOSED: no new sessions, those that it
     has stay. OUT: no sessions. BARRED: no sessions, whatever HAProxy's checks say. CHECKS: as HAProxy's checks say.
-    BY_HAND: as a person has set it.
+    DRAINED: no new sessions, whatever HAProxy's checks say, those that it has stay: people have asked for it. BY_HAND:
+    as a person has set it in HAProxy.
     """
 
     SERVES = "serves"
@@ -42,6 +44,7 @@ class Stance(StrEnum):
     OUT = "out"
     BARRED = "barred"
     CHECKS = "checks"
+    DRAINED = "drained"
     BY_HAND = "by hand"
 
 
@@ -49,7 +52,7 @@ class Stance(StrEnum):
 class Case:
     """One member in one service. `winner`: who passes the truth check best, None where nobody does (or where two do and
     nothing tells them apart); `rivals`: how many pass. `is_leasable`: whether its checks could be suspended.
-    `lag_limit_s`: how far a replica may be behind."""
+    `lag_limit_s`: how far a replica may be behind. `drain`: what people have asked for, and is not over."""
 
     facts: MemberFacts
     server: ServerState
@@ -59,6 +62,7 @@ class Case:
     rivals: int
     is_leasable: bool = True
     lag_limit_s: float | None = None
+    drain: Drain | None = None
 
     @property
     def answer(self) -> MemberAnswer | None:
@@ -284,8 +288,16 @@ PRIMARY_ROWS = (
     ),
 )
 
+BY_HAND_ROW, ELSEWHERE_ROW = PRIMARY_ROWS[:2]
 REPLICA_ROWS = (
-    *PRIMARY_ROWS[:2],
+    BY_HAND_ROW,
+    Row(
+        when="people have asked for a drain of it (`trunkline drain`), and that is not over",
+        then="it gets no new sessions and keeps those it has",
+        stance=Stance.DRAINED,
+        fits=lambda case: case.drain is not None and case.is_leasable,
+    ),
+    ELSEWHERE_ROW,
     Row(
         when="its API is silent, and its PostgreSQL answers",
         then="nobody is cut off: its checks are suspended for as long as that lasts",

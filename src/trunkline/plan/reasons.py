@@ -4,11 +4,12 @@ Pure. Patroni's side is the member's own answer to the very question that HAProx
 the last check of it. What a whole service or cluster is told is in `explain`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trunkline.config.settings import ReplicaServiceSettings, ServiceSettings
 from trunkline.model.cluster import Member, MemberAnswer, Role
 from trunkline.model.desired import CheckTiming, Service, ServiceKind
+from trunkline.model.intent import Drain
 from trunkline.model.proxy import Health, ServerState
 
 REPLICAS = (Role.REPLICA, Role.SYNC_STANDBY, Role.QUORUM_STANDBY)
@@ -37,7 +38,7 @@ class Case:
     `member`: None where the cluster does not list it, or where nobody could say (`is_seen` false).
     `answer`: to `GET service.path`; None where there is none.
     `server`: None where HAProxy does not have it. `is_asked`: whether HAProxy answers and has this service.
-    `is_closed_by_agent`: its server rests by the agent's hand, and no person's.
+    `is_closed_by_agent`: its server rests by the agent's hand, and no person's. `drain`: what people have asked for.
     """
 
     service: Service
@@ -48,6 +49,7 @@ class Case:
     server: ServerState | None
     is_asked: bool
     is_closed_by_agent: bool = False
+    drain: Drain | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,15 @@ class Verdict:
 
 def judge(case: Case) -> Verdict:
     """Whether both sides agree, and why it is so."""
+    verdict, server = _judge(case), case.server
+    if case.drain is None or server is None or case.is_closed_by_agent or server.health in BY_HAND:
+        return verdict
+    undone = ", but that is not done (`trunkline plan` says why)" if server.takes_sessions else ""
+    reason = f"{case.drain.words}{undone}; {_it(verdict.reason)}"
+    return replace(verdict, reason=reason, is_notable=True)
+
+
+def _judge(case: Case) -> Verdict:
     may, told = patroni_says(case)
     server = case.server
     if server is None:
@@ -71,12 +82,14 @@ def judge(case: Case) -> Verdict:
             qualifies=may, agrees=not is_missing, reason=missing if is_missing else told, is_notable=is_missing
         )
     if case.is_closed_by_agent:
-        closed = f"the agent gives it no new sessions (`trunkline plan` says why); it {told}{_deadline(case, server)}"
+        why = case.drain.words if case.drain else "the agent gives it no new sessions (`trunkline plan` says why)"
+        closed = f"{why}; {_it(told)}{_deadline(case, server)}"
         return Verdict(qualifies=may, agrees=True, reason=closed, is_notable=True)
     if case.member is None and case.is_seen and server.health in BY_HAND:
         return Verdict(qualifies=None, agrees=True, reason=f"{GONE}: it gets no new sessions", is_notable=False)
     if server.health in BY_HAND:
-        by_hand = f"set to {BY_HAND[server.health]} by hand; it {told}{_deadline(case, server)}"
+        asked = f", and {case.drain.words}" if case.drain else ""
+        by_hand = f"set to {BY_HAND[server.health]} by hand{asked}; {_it(told)}{_deadline(case, server)}"
         return Verdict(qualifies=may, agrees=may is not True, reason=by_hand, is_notable=True)
     is_in = server.takes_sessions
     if may is None:
@@ -88,6 +101,11 @@ def judge(case: Case) -> Verdict:
         return Verdict(qualifies=may, agrees=True, reason=f"{told}{_deadline(case, server)}", is_notable=is_notable)
     words = _why_still_in(server, case.service.timing) if is_in else haproxy_says(server)
     return Verdict(qualifies=may, agrees=False, reason=f"{told}; yet {words}", is_notable=True)
+
+
+def _it(told: str) -> str:
+    """What Patroni says of a member, behind other words."""
+    return told if told.startswith(("its ", "the ", "no ")) else f"it {told}"
 
 
 def _deadline(case: Case, server: ServerState) -> str:

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from trunkline.model.command import Command, EndSessions, Plan, SetHealth, Stick, Unstick
 from trunkline.model.desired import ServiceKind
 from trunkline.model.facts import MemberFacts, Situation, Sticky
+from trunkline.model.intent import Drain
 from trunkline.model.proxy import Health, ServerState
 from trunkline.plan.posture import PRIMARY_ROWS, REPLICA_ROWS, Case, Row, Stance, row_for
+from trunkline.wire.names import to_haproxy
 
 END_AGAIN_S = 5.0
 """HAProxy is told again to end sessions that are still there after so long."""
@@ -39,9 +41,15 @@ class Judgement:
         return self.case.facts.name
 
     @property
+    def because(self) -> str:
+        """The row as a sentence; where people have asked for it, with who and why."""
+        drain = self.case.drain if self.stance is Stance.DRAINED else None
+        return f"{drain.words if drain is not None else self.row.when}; {self.row.then}"
+
+    @property
     def reason(self) -> str:
-        """The row as a sentence about this member."""
-        return f"{self.name}: {self.row.when}; {self.row.then}"
+        """The same with the member's name."""
+        return f"{self.name}: {self.because}"
 
 
 def steer(situation: Situation) -> Plan:
@@ -53,9 +61,10 @@ def steer(situation: Situation) -> Plan:
     fences = [*_departed(situation, judgements), *_old_workers(situation, judgements)]
     suspensions = [command for judgement in judgements for command in _suspensions(judgement)]
     openings = _openings(situation, judgements, _open_still(situation, closings))
+    precautions = [command for judgement in judgements for command in _precautions(judgement)]
     return Plan(
-        commands=(*closings, *fences, *suspensions, *openings),
-        warnings=tuple(_warnings(judgements)) if situation.kind is ServiceKind.PRIMARY else (),
+        commands=(*closings, *fences, *suspensions, *openings, *precautions),
+        warnings=tuple(_warnings(situation.kind, judgements)),
     )
 
 
@@ -75,6 +84,7 @@ def judge_members(situation: Situation) -> tuple[Judgement, ...]:
             rivals=len(rivals),
             is_leasable=case.is_leasable,
             lag_limit_s=case.lag_limit_s,
+            drain=case.drain,
         )
         for case in cases
     )
@@ -101,7 +111,16 @@ def _case(situation: Situation, facts: MemberFacts, server: ServerState) -> Case
         rivals=0,
         is_leasable=server.name not in situation.unleasable,
         lag_limit_s=situation.lag_limit_s,
+        drain=_drain(situation, facts),
     )
+
+
+def _drain(situation: Situation, facts: MemberFacts) -> Drain | None:
+    """What people have asked for; of who is no member any more it goes on, and does not begin."""
+    if facts not in situation.members and not situation.has_stuck(facts.server, Sticky.DRAIN):
+        return None
+    in_force = (it.drain for it in situation.asked if it.is_in_force)
+    return next((drain for drain in in_force if to_haproxy(drain.member) == facts.server), None)
 
 
 def _winner(passing: list[Case]) -> str | None:
@@ -128,7 +147,7 @@ def _closings(situation: Situation, judgement: Judgement) -> Iterator[Command]:
             is_leasable = judgement.case.is_leasable
             if judgement.stance is Stance.BARRED and is_leasable and Sticky.CHECKS not in judgement.case.stuck:
                 yield Stick(proxy=server.proxy, server=server.name, what=Sticky.CHECKS, reason=reason)
-        case Stance.CLOSED:
+        case Stance.CLOSED | Stance.DRAINED:
             if server.takes_sessions and judgement.case.is_leasable:
                 yield Stick(proxy=server.proxy, server=server.name, what=Sticky.DRAIN, reason=reason)
 
@@ -168,7 +187,7 @@ def _suspensions(judgement: Judgement) -> Iterator[Command]:
     if judgement.stance is Stance.KEPT:
         if server.health in (Health.UP, Health.NOLB):  # suspended, it would be NO_CHECK
             yield Stick(proxy=server.proxy, server=server.name, what=Sticky.CHECKS, reason=reason)
-    elif judgement.stance in (Stance.OUT, Stance.BY_HAND) and Sticky.CHECKS in stuck:
+    elif judgement.stance in (Stance.OUT, Stance.BY_HAND, Stance.DRAINED) and Sticky.CHECKS in stuck:
         yield Unstick(proxy=server.proxy, server=server.name, what=Sticky.CHECKS, reason=reason)
 
 
@@ -178,7 +197,7 @@ def _openings(situation: Situation, judgements: tuple[Judgement, ...], open_stil
     for judgement in sorted(judgements, key=lambda it: (it.stance not in (Stance.SERVES, Stance.KEPT), it.name)):
         server, stuck, reason = judgement.case.server, judgement.case.stuck, judgement.reason
         stance = judgement.stance
-        if stance in (Stance.BY_HAND, Stance.BARRED, Stance.CLOSED):
+        if stance in (Stance.BY_HAND, Stance.BARRED, Stance.CLOSED, Stance.DRAINED):
             continue
         is_alone = not is_primary or taking <= {server.name}
         for what in (it for it in (Sticky.MAINT, Sticky.DRAIN) if it in stuck):
@@ -197,6 +216,18 @@ def _openings(situation: Situation, judgements: tuple[Judgement, ...], open_stil
             stance is Stance.CHECKS or (stance is Stance.SERVES and _is_long_enough(situation, judgement))
         ):
             yield Unstick(proxy=server.proxy, server=server.name, what=Sticky.CHECKS, reason=reason)
+
+
+def _precautions(judgement: Judgement) -> Iterator[Command]:
+    """Who shall get nobody new, and takes nobody now, is closed before a check lets it in.
+
+    It may be refused: `show stat` does not tell that a person has drained a server which is down.
+    """
+    server, stuck = judgement.case.server, judgement.case.stuck
+    is_open = server.takes_sessions or server.health is Health.DRAIN
+    if judgement.stance is Stance.DRAINED and not is_open and not stuck & {Sticky.DRAIN, Sticky.MAINT}:
+        what, reason = Sticky.DRAIN, judgement.reason
+        yield Stick(proxy=server.proxy, server=server.name, what=what, reason=reason, is_precaution=True)
 
 
 def _is_long_enough(situation: Situation, judgement: Judgement) -> bool:
@@ -241,8 +272,19 @@ def _is_out_of_old_workers(judgement: Judgement) -> bool:
     return stance in (Stance.OUT, Stance.BARRED)
 
 
-def _warnings(judgements: tuple[Judgement, ...]) -> Iterator[str]:
+def _warnings(kind: ServiceKind, judgements: tuple[Judgement, ...]) -> Iterator[str]:
+    if kind is not ServiceKind.PRIMARY:
+        yield from (_undrained(it) for it in judgements if it.case.drain is not None and not it.case.is_leasable)
+        return
     passing = [judgement for judgement in judgements if judgement.case.passes]
     if len(passing) > 1:
         claims = ", ".join(f"{it.name} (timeline {it.case.answer.timeline})" for it in passing if it.case.answer)
         yield f"several members claim to be the primary: {claims}"
+
+
+def _undrained(judgement: Judgement) -> str:
+    words = judgement.case.drain.words if judgement.case.drain is not None else ""
+    return (
+        f"{judgement.name} cannot be {words}; nothing can be leased of a server that came while HAProxy 2.6 ran, "
+        "until its next reload or start"
+    )
