@@ -24,8 +24,9 @@ from trunkline.errors import RuntimeSocketError
 from trunkline.model.command import Plan
 from trunkline.model.desired import Service, ServiceKind
 from trunkline.model.facts import Lease, Situation, Stuck, Workers
-from trunkline.model.proxy import ProxyState
+from trunkline.model.proxy import ProxyState, ServerState
 from trunkline.model.receipt import Deed
+from trunkline.plan.counters import Counter, looked
 from trunkline.plan.pace import choose_pace
 from trunkline.plan.posture import FENCE_BEFORE_S
 from trunkline.plan.replicas import ReplicaPolicy, closed_since, steer_replicas
@@ -102,6 +103,7 @@ class Steering:
         self._rebalancing = Rebalancing(runtime)
         self._gone = Gone()
         self._up: dict[str, frozenset[str]] = {}
+        self._counters: dict[str, Counter] = {}
         self._old = OldWorkers(master, self.wake)
         self._flux_since: dict[str, float] = {}
         self._refused: dict[str, str] = {}
@@ -174,9 +176,10 @@ class Steering:
 
     async def _steer(self, cluster: Steered, situation: Situation, view: View, now: float) -> tuple[Deed, ...]:
         if situation.kind is ServiceKind.PRIMARY:
+            served = [it for it in situation.state.servers if it.takes_sessions and not it.is_backup]
+            self._count(cluster, situation.state.name, served, now)
             self._set_pace(cluster, situation, now)
-            served = [it.name for it in situation.state.servers if it.takes_sessions and not it.is_backup]
-            cluster.watcher.stay_with(served[0] if len(served) == 1 else None)
+            cluster.watcher.stay_with(served[0].name if len(served) == 1 else None)
         plan = await self._plan(cluster, situation, now)
         deeds = await self._executor.perform(plan.commands)
         done = [command for command, deed in zip(plan.commands, deeds, strict=False) if not deed.refusal]
@@ -240,6 +243,13 @@ class Steering:
         for server in up - self._up.get(state.name, up):
             watcher.check_has_passed(server)
         self._up[state.name] = up
+
+    def _count(self, cluster: Steered, proxy: str, served: Sequence[ServerState], now: float) -> None:
+        """Sessions of the primary that are all gone at once may be its end."""
+        name, sessions = (served[0].name, served[0].sessions) if len(served) == 1 else (None, 0)
+        self._counters[proxy], is_hint = looked(self._counters.get(proxy, Counter()), name, sessions, now)
+        if is_hint:
+            cluster.watcher.hint()
 
     def _set_pace(self, cluster: Steered, situation: Situation, now: float) -> None:
         has_hint = now - cluster.watcher.hinted_at < HINT_S
