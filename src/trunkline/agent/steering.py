@@ -19,6 +19,7 @@ from trunkline.agent.executor import Executor
 from trunkline.agent.gone import Gone
 from trunkline.agent.old_workers import OldWorkers
 from trunkline.agent.rebalancing import Rebalancing
+from trunkline.agent.trouble import Trouble
 from trunkline.agent.watching import Watcher
 from trunkline.errors import RuntimeSocketError
 from trunkline.model.command import Plan
@@ -106,9 +107,9 @@ class Steering:
         self._counters: dict[str, Counter] = {}
         self._old = OldWorkers(master, self.wake)
         self._flux_since: dict[str, float] = {}
-        self._refused: dict[str, str] = {}
-        self._warned: dict[str, tuple[str, ...]] = {}
-        self._problem = ""
+        self._refusals: dict[str, Trouble] = {}
+        self._warnings: dict[str, Trouble] = {}
+        self._trouble = Trouble("HAProxy cannot be steered, its own checks go on", "HAProxy is steered again")
 
     def wake(self) -> None:
         """There is news."""
@@ -160,10 +161,10 @@ class Steering:
         try:
             view = await self._observe()
         except RuntimeSocketError as error:
-            self._tell_problem(error.message)
+            self._trouble.tell(error.message)
             self._observer.cycled(time.monotonic() - began, error.message)
             return False
-        self._tell_problem("")
+        self._trouble.tell("")
         now = time.monotonic()
         did: list[Deed] = []
         for cluster in self.steered:
@@ -264,20 +265,13 @@ class Steering:
         if done:
             log.info("steered", service=proxy, did="; ".join(done))
         refusal = next((f"{deed.command}: {deed.refusal}" for deed in deeds if deed.refusal), "")
-        if refusal != self._refused.get(proxy, ""):
-            if refusal:
-                log.error("HAProxy has refused a command", service=proxy, why=refusal)
-            else:
-                log.info("HAProxy takes commands again", service=proxy)
-            self._refused[proxy] = refusal
-        if plan.warnings != self._warned.get(proxy, ()):
-            for warning in plan.warnings:
-                log.warning(warning, service=proxy)
-            self._warned[proxy] = plan.warnings
+        self._refusals.setdefault(proxy, _refusals(proxy)).tell(refusal)
+        self._warnings.setdefault(proxy, _warnings(proxy)).tell("; ".join(plan.warnings))
 
-    def _tell_problem(self, problem: str) -> None:
-        if problem and not self._problem:
-            log.warning("HAProxy cannot be steered, its own checks go on", why=problem)
-        elif self._problem and not problem:
-            log.info("HAProxy is steered again")
-        self._problem = problem
+
+def _refusals(proxy: str) -> Trouble:
+    return Trouble("HAProxy has refused a command", "HAProxy takes commands again", level="error", service=proxy)
+
+
+def _warnings(proxy: str) -> Trouble:
+    return Trouble("its members contradict each other", "its members agree again", service=proxy)
