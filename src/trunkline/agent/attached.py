@@ -24,6 +24,7 @@ from trunkline.adapters.systemd import notify
 from trunkline.agent import memory
 from trunkline.agent.discovery import Known
 from trunkline.agent.following import Following
+from trunkline.agent.hearing import hear
 from trunkline.agent.leader import LeaderSource
 from trunkline.agent.library_store import LibraryStore
 from trunkline.agent.metrics import Metrics
@@ -63,14 +64,18 @@ async def attach(
         loop.add_signal_handler(number, stop.set)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
     ending = asyncio.create_task(_end_with_parent(stop), name="end with the parent") if is_child else None
+    other = ""
     while not stop.is_set():
         with lock(directory / LOCK) as is_alone:
             if is_alone:
-                checks = socket.socket(fileno=checks_fd) if checks_fd is not None else _own_checks(paths)
+                checks = socket.socket(fileno=checks_fd) if checks_fd is not None else None
                 upkeep = Upkeep(settings, paths, host, directory) if host is not None else None
                 await _steer(settings, directory, paths, stop, checks, upkeep)
                 break
-        log.info("another agent steers this HAProxy", pid=(read_text(directory / LOCK) or "").strip())
+        pid = (read_text(directory / LOCK) or "").strip()
+        if pid != other:
+            log.info("another agent steers this HAProxy", pid=pid)
+        other = pid
         await _wait(stop)
     if ending is not None:
         ending.cancel()
@@ -104,8 +109,8 @@ async def _steer(
             tasks.start("keep members", partial(upkeep.run, knowns))
         tasks.start("guide", partial(guide.run, knowns, tasks))
         tasks.start("steer", steering.run)
-        if checks is not None:
-            tasks.start("hear of failed checks", partial(check_log.listen, checks, steering.hear))
+        hearing = partial(check_log.listen, checks) if checks is not None else partial(hear, check_log_name(paths))
+        tasks.start("hear of failed checks", partial(hearing, steering.hear))
         if upkeep is not None:  # the service manager has asked the parent of a child
             tasks.start("stay well", partial(stay_well, lambda: time.monotonic() - steering.cycled_at < STUCK_S))
             notify("READY=1\nSTATUS=steering HAProxy")
@@ -114,15 +119,6 @@ async def _steer(
         if upkeep is not None:
             notify("STOPPING=1")
     await steering.release()
-
-
-def _own_checks(paths: Paths) -> socket.socket | None:
-    """A socket of our own, where nobody has bound one for us; HAProxy's configuration names it."""
-    try:
-        return check_log.bind(check_log_name(paths))
-    except HAProxyError as error:
-        log.warning("HAProxy's checks are not heard of", why=error.message)
-        return None
 
 
 async def _tell_metrics(stack: AsyncExitStack, page: MetricsPage) -> None:

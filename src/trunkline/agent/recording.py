@@ -6,7 +6,7 @@ import structlog
 
 from trunkline.agent.history import History, history_file
 from trunkline.agent.metrics import Metrics
-from trunkline.agent.steering import Seen
+from trunkline.agent.steering import Seen, SourceAges
 from trunkline.errors import HAProxyError
 from trunkline.model.desired import ServiceKind
 from trunkline.model.receipt import Glimpse, Receipt
@@ -37,9 +37,9 @@ class Recording:
         if receipt is not None:
             self._keep(receipt)
 
-    def cycled(self, seconds: float, problem: str) -> None:
+    def cycled(self, seconds: float, problem: str, ages: SourceAges) -> None:
         """Take note of one cycle."""
-        self._metrics.cycled(seconds, problem)
+        self._metrics.cycled(seconds, problem, ages)
 
     def _keep(self, receipt: Receipt) -> None:
         log.info("the primary has changed", service=receipt.service, receipt=sentence(receipt))

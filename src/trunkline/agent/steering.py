@@ -17,6 +17,7 @@ import structlog
 from trunkline.adapters.runtime_socket import MasterSocket, RuntimeSocket
 from trunkline.agent.executor import Executor
 from trunkline.agent.gone import Gone
+from trunkline.agent.hearing import Hearing
 from trunkline.agent.old_workers import OldWorkers
 from trunkline.agent.rebalancing import Rebalancing
 from trunkline.agent.trouble import Trouble
@@ -79,13 +80,17 @@ class Seen:
     ended: int
 
 
+SourceAges = Mapping[tuple[str, str], float]
+"""By scope ("" for all of them) and source: since it was last known to tell."""
+
+
 class Observer(Protocol):
     """Who is told of each cycle."""
 
     def saw(self, seen: Seen) -> None:
         """One service of it."""
 
-    def cycled(self, seconds: float, problem: str) -> None:
+    def cycled(self, seconds: float, problem: str, ages: SourceAges) -> None:
         """All of it; `problem`: why HAProxy could not be steered."""
 
 
@@ -106,7 +111,10 @@ class Steering:
         self._up: dict[str, frozenset[str]] = {}
         self._counters: dict[str, Counter] = {}
         self._old = OldWorkers(master, self.wake)
+        self._hearing = Hearing(time.monotonic())
+        self._observed_at = time.monotonic()
         self._flux_since: dict[str, float] = {}
+        self._is_lost = False
         self._refusals: dict[str, Trouble] = {}
         self._warnings: dict[str, Trouble] = {}
         self._trouble = Trouble("HAProxy cannot be steered, its own checks go on", "HAProxy is steered again")
@@ -117,6 +125,7 @@ class Steering:
 
     def hear(self, report: CheckReport) -> None:
         """HAProxy has told how a check of its own went."""
+        self._hearing.told((report.proxy, report.server), time.monotonic())
         for cluster in self.steered:
             kinds = [service.kind for service in cluster.services if service.proxy == report.proxy]
             if kinds:
@@ -162,17 +171,19 @@ class Steering:
             view = await self._observe()
         except RuntimeSocketError as error:
             self._trouble.tell(error.message)
-            self._observer.cycled(time.monotonic() - began, error.message)
+            self._is_lost = True
+            self._observer.cycled(time.monotonic() - began, error.message, self._ages())
             return False
         self._trouble.tell("")
-        now = time.monotonic()
+        self._is_lost = False
+        now = self._observed_at = time.monotonic()
         did: list[Deed] = []
         for cluster in self.steered:
             for service in cluster.services:
                 situation = self._situation(cluster, service, view, now)
                 if situation is not None:
                     did += await self._steer(cluster, situation, view, now)
-        self._observer.cycled(time.monotonic() - began, "")
+        self._observer.cycled(time.monotonic() - began, "", self._ages())
         return any(not deed.refusal for deed in did)
 
     async def _steer(self, cluster: Steered, situation: Situation, view: View, now: float) -> tuple[Deed, ...]:
@@ -203,13 +214,25 @@ class Steering:
         return replace(plan, commands=(*plan.commands, *ends, *moves))
 
     async def _observe(self) -> View:
+        """A HAProxy that takes commands and does not say how it is, is not steered: the lease shall end, too."""
+        if self._is_lost:
+            await self._runtime.proxies()
         lease = await self._runtime.renew(LEASE_MS)
         proxies = await self._runtime.proxies()
+        ours = {service.proxy for cluster in self.steered for service in cluster.services}
+        self._hearing.looked((proxy for proxy in proxies if proxy.name in ours), time.monotonic())
         return View(
             lease=replace(lease, stuck=self._with_ages(lease.stuck)),
             proxies={proxy.name: proxy for proxy in proxies},
             workers=self._old.seen_beside(lease.pid),
         )
+
+    def _ages(self) -> SourceAges:
+        now = time.monotonic()
+        ages = {("", "HAProxy"): now - self._observed_at, ("", "check log"): self._hearing.age_s(now)}
+        if (age_s := self._old.age_s(now)) is not None:
+            ages["", "master socket"] = age_s
+        return ages | {(it.scope, name): age_s for it in self.steered for name, age_s in it.watcher.source_ages(now)}
 
     def _with_ages(self, stuck: Sequence[Stuck]) -> tuple[Stuck, ...]:
         now = time.monotonic()

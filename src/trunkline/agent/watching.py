@@ -141,6 +141,10 @@ class Watcher:
         """The leader key, where anybody could tell."""
         return self.source.leader_key(now)
 
+    def source_ages(self, now: float) -> tuple[tuple[str, float], ...]:
+        """Who tells the leader key, and since when nobody there was heard."""
+        return tuple((f"leader key ({name})", age_s) for name, age_s in self.source.ages(now))
+
     def _begin(self, name: str) -> None:
         member = self._members[name]
         self._tasks[name] = [
