@@ -195,7 +195,8 @@ def _any_facts(chance: random.Random, name: str) -> MemberFacts:
     if chance.random() < 0.9:
         answer = any_answer(chance, name) if chance.random() < 0.65 else None
         age_s, lag_s = took_s + chance.choice([0.0, 0.02, 0.6, 1.5, 4.0]), chance.choice([None, 0.0, 3.0, 30.0])
-        rest = RestFact(answer=answer, age_s=age_s, took_s=took_s, lag_s=lag_s)
+        well_s = chance.choice([0.0, age_s, age_s + 2.0]) if answer is not None and answer.accepts_writes else 0.0
+        rest = RestFact(answer=answer, age_s=age_s, took_s=took_s, lag_s=lag_s, well_s=well_s)
     port = None
     if chance.random() < 0.7:
         age_s = chance.choice([0.0, 0.05, 1.0, 1.9, 3.0])

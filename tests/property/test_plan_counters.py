@@ -13,11 +13,11 @@ DAY_S = 86_400
 MOST_A_DAY = 24
 
 
-def hints(counts: list[tuple[float, str | None, int]]) -> list[float]:
-    """The moments of those looks (moment, who is served, its sessions) that are hints."""
+def hints(counts: list[tuple[float, str | None, int]], failed: list[int] | None = None) -> list[float]:
+    """The moments of those looks (moment, who is served, its sessions) that are hints; `failed`: connects by then."""
     counter, found = Counter(), []
-    for at_s, server, count in counts:
-        counter, is_hint = looked(counter, server, count, at_s)
+    for number, (at_s, server, count) in enumerate(counts):
+        counter, is_hint = looked(counter, server, count, failed[number] if failed else 0, at_s)
         found += [at_s] if is_hint else []
     return found
 
@@ -46,6 +46,21 @@ def test_one_that_stays_for_a_while_each_time_fools_us_ever_less_often(stays: in
     """A pool that shrinks to nothing, a job that runs each minute."""
     found = hints(each_look(([1] * stays + [0]) * (2 * DAY_S // (stays + 1))))
     assert 0 < len(found) <= MOST_A_DAY
+
+
+def test_clients_who_cannot_connect_are_a_hint() -> None:
+    looks = each_look([3] * 10)
+    assert hints(looks, [7] * 5 + [8] * 5) == [looks[5][0]]
+
+
+def test_clients_who_never_can_are_one_ever_less_often() -> None:
+    looks = each_look([3] * (2 * DAY_S))
+    assert 0 < len(hints(looks, list(range(2 * DAY_S)))) <= MOST_A_DAY
+
+
+def test_a_counter_that_begins_anew_is_none() -> None:
+    """HAProxy was reloaded."""
+    assert hints(each_look([3] * 10), [7] * 5 + [0] * 5) == []
 
 
 def test_the_next_primary_is_missed_like_the_first() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from structlog.testing import capture_logs
 
-from trunkline.agent.trouble import LONGEST_CALM_S, MOST_REASONS, Trouble
+from trunkline.agent.trouble import LONGEST_CALM_S, SOME_REASONS, Trouble
 
 BEGINS, ENDS = "it cannot be asked", "it answers again"
 
@@ -41,10 +41,10 @@ class Due:
         self._clock.forget(self._number)
 
 
-def lines(reasons: list[str], *, every_s: float) -> list[str]:
+def lines(reasons: list[str], *, every_s: float, most: int = 1) -> list[str]:
     """The log of a trouble that is told these one after the other, "" for none."""
     clock = Clock()
-    trouble = Trouble(BEGINS, ENDS, clock=lambda: clock.now, later=clock.later)
+    trouble = Trouble(BEGINS, ENDS, reasons=most, clock=lambda: clock.now, later=clock.later)
     with capture_logs() as told:
         for why in reasons:
             trouble.tell(why)
@@ -60,12 +60,17 @@ def test_its_end_is_told_at_once() -> None:
     assert lines(["silent", ""], every_s=0) == [f"{BEGINS}: silent", ENDS]
 
 
-def test_another_reason_is_told_once() -> None:
-    assert lines(["refused", "silent"] * 1000, every_s=0.5) == [f"{BEGINS}: refused", f"{BEGINS}: silent"]
+def test_another_reason_is_no_other_failure() -> None:
+    assert lines(["refused", "silent"] * 1000, every_s=0.5) == [f"{BEGINS}: refused"]
+
+
+def test_another_reason_is_told_once_where_it_matters() -> None:
+    told = lines(["refused", "silent"] * 1000, every_s=0.5, most=SOME_REASONS)
+    assert told == [f"{BEGINS}: refused", f"{BEGINS}: silent"]
 
 
 def test_reasons_without_end_are_not_all_told() -> None:
-    assert len(lines([f"at {number}" for number in range(1000)], every_s=0.5)) == MOST_REASONS
+    assert len(lines([f"at {number}" for number in range(1000)], every_s=0.5, most=SOME_REASONS)) == SOME_REASONS
 
 
 @pytest.mark.parametrize("every_s", [0.01, 0.5, 1.0, 5.0, 10.0, 29.0])

@@ -29,7 +29,7 @@ from trunkline.agent.discovery import (
     unresolved,
     with_addresses,
 )
-from trunkline.agent.trouble import Trouble
+from trunkline.agent.trouble import SOME_REASONS, Trouble
 from trunkline.config.settings import ClusterSettings
 from trunkline.errors import PatroniError, WrongScopeError
 from trunkline.model.cluster import ClusterView, Member
@@ -66,7 +66,9 @@ class Following:
         self._scope = chosen.scope
         self._silent: dict[str, Silence] = {}
         self._unreached: dict[str, Trouble] = {}
-        self._unresolved = Trouble("members without an address are left out", "every member has an address again")
+        self._unresolved = Trouble(
+            "members without an address are left out", "every member has an address again", reasons=SOME_REASONS
+        )
         self._foreign = Trouble(
             "an answer of another cluster is left out", "no answer is of another cluster any more", level="error"
         )

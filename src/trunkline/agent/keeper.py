@@ -23,7 +23,7 @@ from trunkline.adapters.runtime_socket import RuntimeSocket
 from trunkline.agent.changes import changes
 from trunkline.agent.configuration import Configuration, require_accepted
 from trunkline.agent.members import Members
-from trunkline.agent.trouble import Trouble
+from trunkline.agent.trouble import SOME_REASONS, Trouble
 from trunkline.errors import RuntimeSocketError, TrunklineError
 from trunkline.model.desired import HostFacts, Paths
 
@@ -65,7 +65,7 @@ class Keeper:
         self._tending = Trouble(
             "members that have left are not looked after", "members that have left are looked after", level="error"
         )
-        self._starting = Trouble("HAProxy could not be started", "", level="error")
+        self._starting = Trouble("HAProxy could not be started", "", level="error", reasons=SOME_REASONS)
         if process is not None:
             self.serves.set()
 

@@ -88,13 +88,12 @@ class Metrics(Collector):
         sessions = _gauge("member_sessions", "Sessions of the worker that serves.", *SERVICE, "member")
         ages = _gauge(
             "source_age_seconds",
-            "Since a source was last known to tell, or asked for its last answer.",
+            "Since a source was last heard, or asked for its last answer.",
             "scope",
             "source",
             "member",
         )
         held = _gauge("held_connections", "Clients that wait for somebody to serve them.", *SERVICE)
-        told = {(scope, name, ""): it + now_s - self._cycled_at_s for (scope, name), it in self._sources.items()}
         recent = {place: seen for place, seen in self._last.items() if now_s - seen.at_s < STALE_S}
         for (scope, proxy), seen in recent.items():
             for judgement in judge_members(seen.situation):
@@ -105,9 +104,8 @@ class Metrics(Collector):
                 for it in Stance:
                     stance.add_metric((*place, it.value), float(judgement.stance is it))
             held.add_metric((scope, proxy), dict(seen.lease.held).get(proxy, 0))
-            told |= _ages(seen, now_s)
-        for labels, age_s in told.items():
-            ages.add_metric(labels, age_s)
+        for labels, age_s in self._sources.items():
+            ages.add_metric(labels, age_s + now_s - self._cycled_at_s)
         yield from (serves, stance, sessions, ages, held, *_old_workers(recent.values()))
 
     def _counter(self, name: str, about: str) -> Counter:
@@ -119,16 +117,6 @@ class Metrics(Collector):
 
 def _gauge(name: str, about: str, *labels: str) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"trunkline_{name}", about, labels=labels)
-
-
-def _ages(seen: Seen, now_s: float) -> dict[tuple[str, str, str], float]:
-    situation, since_s = seen.situation, now_s - seen.at_s
-    ages: dict[tuple[str, str, str], float] = {}
-    for facts in situation.members:
-        for source, fact in (("rest", facts.rest), ("port", facts.port)):
-            if fact is not None:
-                ages[situation.scope, source, facts.name] = fact.age_s + since_s
-    return ages
 
 
 def _old_workers(seen: Iterable[Seen]) -> Iterator[Metric]:

@@ -20,7 +20,7 @@ from trunkline.agent.gone import Gone
 from trunkline.agent.hearing import Hearing
 from trunkline.agent.old_workers import OldWorkers
 from trunkline.agent.rebalancing import Rebalancing
-from trunkline.agent.trouble import Trouble
+from trunkline.agent.trouble import SOME_REASONS, Trouble
 from trunkline.agent.watching import Watcher
 from trunkline.errors import RuntimeSocketError
 from trunkline.model.command import Plan
@@ -80,8 +80,8 @@ class Seen:
     ended: int
 
 
-SourceAges = Mapping[tuple[str, str], float]
-"""By scope ("" for all of them) and source: since it was last known to tell."""
+SourceAges = Mapping[tuple[str, str, str], float]
+"""By scope ("" for all of them), source and member ("" for none): since it was last known to tell."""
 
 
 class Observer(Protocol):
@@ -229,10 +229,12 @@ class Steering:
 
     def _ages(self) -> SourceAges:
         now = time.monotonic()
-        ages = {("", "HAProxy"): now - self._observed_at, ("", "check log"): self._hearing.age_s(now)}
+        ages = {("", "HAProxy", ""): now - self._observed_at, ("", "check log", ""): self._hearing.age_s(now)}
         if (age_s := self._old.age_s(now)) is not None:
-            ages["", "master socket"] = age_s
-        return ages | {(it.scope, name): age_s for it in self.steered for name, age_s in it.watcher.source_ages(now)}
+            ages["", "master socket", ""] = age_s
+        for it in self.steered:
+            ages |= {(it.scope, *source): age_s for source, age_s in it.watcher.source_ages(now).items()}
+        return ages
 
     def _with_ages(self, stuck: Sequence[Stuck]) -> tuple[Stuck, ...]:
         now = time.monotonic()
@@ -269,9 +271,10 @@ class Steering:
         self._up[state.name] = up
 
     def _count(self, cluster: Steered, proxy: str, served: Sequence[ServerState], now: float) -> None:
-        """Sessions of the primary that are all gone at once may be its end."""
-        name, sessions = (served[0].name, served[0].sessions) if len(served) == 1 else (None, 0)
-        self._counters[proxy], is_hint = looked(self._counters.get(proxy, Counter()), name, sessions, now)
+        """Sessions of the primary that are all gone at once may be its end, and so may clients who cannot connect."""
+        one = served[0] if len(served) == 1 else None
+        name, sessions, failed = (one.name, one.sessions, one.failed_connects) if one else (None, 0, 0)
+        self._counters[proxy], is_hint = looked(self._counters.get(proxy, Counter()), name, sessions, failed, now)
         if is_hint:
             cluster.watcher.hint()
 
@@ -293,8 +296,10 @@ class Steering:
 
 
 def _refusals(proxy: str) -> Trouble:
-    return Trouble("HAProxy has refused a command", "HAProxy takes commands again", level="error", service=proxy)
+    begins, ends = "HAProxy has refused a command", "HAProxy takes commands again"
+    return Trouble(begins, ends, level="error", reasons=SOME_REASONS, service=proxy)
 
 
 def _warnings(proxy: str) -> Trouble:
-    return Trouble("its members contradict each other", "its members agree again", service=proxy)
+    begins, ends = "its members contradict each other", "its members agree again"
+    return Trouble(begins, ends, reasons=SOME_REASONS, service=proxy)

@@ -19,7 +19,7 @@ from trunkline.agent.configuration import Sources, configure
 from trunkline.agent.following import Following
 from trunkline.agent.keeper import Keeper
 from trunkline.agent.tasks import Tasks
-from trunkline.agent.trouble import Trouble
+from trunkline.agent.trouble import SOME_REASONS, Trouble
 from trunkline.config.settings import ClusterSettings, Settings
 from trunkline.errors import TrunklineError
 from trunkline.model.cluster import ClusterView
@@ -43,7 +43,9 @@ class Supervisor:
         self._changed = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
         self._refused = ""
-        self._refusals = Trouble("HAProxy goes on as it was", "HAProxy has what it should have again", level="error")
+        self._refusals = Trouble(
+            "HAProxy goes on as it was", "HAProxy has what it should have again", level="error", reasons=SOME_REASONS
+        )
         self._memory = Trouble("the members cannot be remembered", "the members are remembered again", level="error")
         self._retry_s = RETRY_FIRST_S
 
@@ -101,7 +103,7 @@ class Supervisor:
 
     async def _follow_one(self, following: Following) -> NoReturn:
         """What ends a start (a member of another cluster, certificates that cannot be read) is only logged later."""
-        trouble = Trouble("a cluster cannot be followed", "", level="error")
+        trouble = Trouble("a cluster cannot be followed", "", level="error", reasons=SOME_REASONS)
         while True:
             try:
                 await following.follow(self._changed.set)

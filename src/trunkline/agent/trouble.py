@@ -1,7 +1,7 @@
 """A failure is a line in the log when it begins, and one when it has ended, however long it lasts and whatever it does.
 
 One that comes and goes is told as one: each time it is back soon, the next end has to last twice as long before it is
-believed. Another reason of the same failure is told once, too.
+believed. Where another reason is another thing to do for somebody, some reasons of one failure are told, each once.
 """
 
 import asyncio
@@ -13,8 +13,8 @@ import structlog
 
 SOON_S = 60.0
 FIRST_CALM_S, LONGEST_CALM_S = 1.0, 60.0
-MOST_REASONS = 5
-"""Of one failure; a reason with a number in it would be another each time."""
+SOME_REASONS = 5
+"""Bounded: a reason with a number in it would be another each time."""
 
 log = structlog.get_logger()
 
@@ -32,7 +32,7 @@ def _later(seconds: float, what: Callable[[], None]) -> Timer:
 
 class Trouble:
     """One kind of failure of one thing. `begins` and `ends`: the log lines, `ends` "" where somebody else
-    tells the end; `level`: of the first; `fields`: of both."""
+    tells the end; `level`: of the first; `reasons`: how many of one failure are told; `fields`: of both lines."""
 
     def __init__(
         self,
@@ -40,12 +40,14 @@ class Trouble:
         ends: str,
         *,
         level: str = "warning",
+        reasons: int = 1,
         clock: Callable[[], float] = time.monotonic,
         later: Callable[[float, Callable[[], None]], Timer] = _later,
         **fields: object,
     ) -> None:
         self._begins, self._ends, self._level, self._fields = begins, ends, level, fields
         self._clock, self._later = clock, later
+        self._most_reasons = reasons
         self._reasons: set[str] = set()
         self._is_there = False
         self._ended_at: float | None = None
@@ -76,7 +78,7 @@ class Trouble:
             self._calm_s = min(max(FIRST_CALM_S, 2 * self._calm_s), LONGEST_CALM_S) if is_soon else 0.0
             self._is_there = True
             self._reasons = set()
-        if why not in self._reasons and len(self._reasons) < MOST_REASONS:
+        if why not in self._reasons and len(self._reasons) < self._most_reasons:
             self._reasons.add(why)
             getattr(log, self._level)(self._begins, **(self._fields | fields), why=why)
 

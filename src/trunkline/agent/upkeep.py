@@ -19,7 +19,7 @@ from trunkline.agent.configuration import Configuration, Sources, configure, req
 from trunkline.agent.discovery import Known, resolved
 from trunkline.agent.keeper import SAFE_REMOVAL
 from trunkline.agent.members import Members
-from trunkline.agent.trouble import Trouble
+from trunkline.agent.trouble import SOME_REASONS, Trouble
 from trunkline.config.settings import Settings
 from trunkline.errors import TrunklineError
 from trunkline.model.cluster import ClusterView
@@ -46,7 +46,9 @@ class Upkeep:
         self._settings, self._paths, self._host, self._directory = settings, paths, host, directory
         self._members: Members | None = None
         self._binary: HAProxyBinary | None = None
-        self._trouble = Trouble("members are not followed", "members are followed again", level="error")
+        self._trouble = Trouble(
+            "members are not followed", "members are followed again", level="error", reasons=SOME_REASONS
+        )
 
     async def run(self, knowns: Callable[[], tuple[Known | None, ...]]) -> NoReturn:
         """Bring what is known to HAProxy whenever it changes, and see members that have left to their end."""

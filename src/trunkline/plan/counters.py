@@ -1,4 +1,4 @@
-"""HAProxy's own counters as a hint: sessions of the primary that are all gone at once. Pure.
+"""HAProxy's own counters as a hint: sessions of the primary are gone at once, clients cannot connect to it. Pure.
 
 A postmaster that dies takes every session with it, and HAProxy counts them before anybody has asked. But clients leave
 by themselves, too, and one that opens and closes a single connection again and again empties the counter at every other
@@ -6,7 +6,7 @@ look. So only sessions that were there for a while can be missed, and each hint 
 another is served: an application that fools us does so some twenty times a day, whatever it does.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 STEADY_S = 3.0
 """There was a session at every look for so long: they are missed when they are gone."""
@@ -17,30 +17,24 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 10.0, 7200.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counter:
     """What the looks at one service have seen. `server`: who was served; `since_s`: since when it has had sessions at
-    every look, None where it had none; `next_s`: no hint before that; `pause_s`: after the next one. Moments are of a
-    clock that only goes forward."""
+    every look, None where it had none; `failed`: connects of clients so far; `next_s`: no hint before that; `pause_s`:
+    after the next one. Moments are of a clock that only goes forward."""
 
     server: str | None = None
     since_s: float | None = None
+    failed: int = 0
     next_s: float = 0.0
     pause_s: float = FIRST_PAUSE_S
 
 
-def looked(before: Counter, server: str | None, sessions: int, now_s: float) -> tuple[Counter, bool]:
+def looked(before: Counter, server: str | None, sessions: int, failed: int, now_s: float) -> tuple[Counter, bool]:
     """The counter after another look at who is served (None for nobody), and whether that is a hint."""
-    if server != before.server:
-        since_s = now_s if sessions else None
-        return Counter(server=server, since_s=since_s if server is not None else None, next_s=now_s), False
-    if server is None or sessions:
-        since_s = before.since_s if before.since_s is not None else now_s
-        return _of(before, since_s if server is not None else None), False
-    is_missed = before.since_s is not None and now_s - before.since_s >= STEADY_S and now_s >= before.next_s
-    after = _of(before, None)
-    if not is_missed:
+    if server is None or server != before.server:
+        return Counter(server=server, since_s=now_s if server and sessions else None, failed=failed), False
+    is_missed = not sessions and before.since_s is not None and now_s - before.since_s >= STEADY_S
+    since_s = (before.since_s if before.since_s is not None else now_s) if sessions else None
+    after = replace(before, since_s=since_s, failed=failed)
+    if not (is_missed or failed > before.failed) or now_s < before.next_s:
         return after, False
     pause_s = min(2 * before.pause_s, LONGEST_PAUSE_S)
-    return Counter(server=server, next_s=now_s + before.pause_s, pause_s=pause_s), True
-
-
-def _of(before: Counter, since_s: float | None) -> Counter:
-    return Counter(server=before.server, since_s=since_s, next_s=before.next_s, pause_s=before.pause_s)
+    return replace(after, next_s=now_s + before.pause_s, pause_s=pause_s), True
