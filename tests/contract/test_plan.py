@@ -46,7 +46,7 @@ async def test_a_silent_api_is_answered_by_the_second_opinion(run: Supervised, c
     assert (await run.runtime.lease()).stuck == ()
     code, out, _ = await said(run, "explain", "pg1")
     assert code == 0
-    assert "the agent: kept, since its API is silent" in out
+    assert "an agent: kept, since its API is silent" in out
 
 
 async def test_what_cannot_be_said(run: Supervised) -> None:

@@ -16,12 +16,13 @@ from pathlib import Path
 import structlog
 
 from trunkline.adapters import check_log
+from trunkline.adapters.agent_page import JSON_TYPE, METRICS, METRICS_TYPE, PLAN, AgentPage, Page
 from trunkline.adapters.files import lock, read_text
-from trunkline.adapters.metrics_page import MetricsPage
 from trunkline.adapters.process_memory import give_back
 from trunkline.adapters.runtime_socket import MasterSocket, RuntimeSocket
 from trunkline.adapters.systemd import notify
 from trunkline.agent import memory
+from trunkline.agent.decided import Decided
 from trunkline.agent.discovery import Known
 from trunkline.agent.following import Following
 from trunkline.agent.hearing import hear
@@ -91,13 +92,15 @@ async def _steer(
 ) -> None:
     master = MasterSocket(paths.master_socket, timeout_s=MASTER_TIMEOUT_S) if paths.master_socket else None
     log.info("steering HAProxy", socket=paths.admin_socket)
-    metrics = Metrics()
+    metrics, decided = Metrics(), Decided()
     steering = Steering(
-        RuntimeSocket(paths.admin_socket, timeout_s=ADMIN_TIMEOUT_S), master, Recording(directory, metrics)
+        RuntimeSocket(paths.admin_socket, timeout_s=ADMIN_TIMEOUT_S), master, Recording(directory, metrics, decided)
     )
+    pages = {METRICS: Page(text=metrics.text, content_type=METRICS_TYPE)}
+    pages[PLAN] = Page(text=decided.text, content_type=JSON_TYPE)
     guide = Guide(steering, settings, paths, source_for)
     async with AsyncExitStack() as stack:
-        await _tell_metrics(stack, MetricsPage(agent_metrics_name(paths), metrics.text))
+        await _tell(stack, AgentPage(agent_metrics_name(paths), pages))
         tasks = await stack.enter_async_context(Tasks())
         if upkeep is None:
             knowns = partial(_remembered, settings, directory)
@@ -121,12 +124,12 @@ async def _steer(
     await steering.release()
 
 
-async def _tell_metrics(stack: AsyncExitStack, page: MetricsPage) -> None:
+async def _tell(stack: AsyncExitStack, page: AgentPage) -> None:
     """Without them the rest goes on."""
     try:
         await stack.enter_async_context(page)
     except HAProxyError as error:
-        log.error("no metrics are told", why=error.message, hint=error.hint)
+        log.error("no metrics and no decisions are told", why=error.message, hint=error.hint)
 
 
 def source_for(chosen: ClusterSettings, scope: str) -> LeaderSource | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from trunkline.model.cluster import Role
 from trunkline.model.desired import ServiceKind
+from trunkline.model.planned import AgentPlan
 from trunkline.model.proxy import Health
 
 
@@ -112,8 +113,10 @@ class HAProxyStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """Everything. `is_primary_reachable`: of every cluster that has a port for its primary."""
+    """Everything. `is_primary_reachable`: of every cluster that has a port for its primary. `agent`: None where nobody
+    has asked what it has decided."""
 
     is_primary_reachable: bool
     haproxy: HAProxyStatus
     clusters: tuple[ClusterStatus, ...]
+    agent: AgentPlan | None = None

@@ -19,6 +19,7 @@ from trunkline.model.desired import Service
 from trunkline.model.facts import Workers
 from trunkline.model.proxy import ProxyView
 from trunkline.model.status import Status
+from trunkline.operate.agent import read_agent_plan
 from trunkline.operate.places import find_directory, find_haproxy
 from trunkline.plan.explain import ClusterFacts, Facts, explain, wanted_services
 
@@ -46,6 +47,7 @@ async def observe(settings: Settings) -> Facts:
     """What Patroni and HAProxy say, within a few times the settings' timeouts."""
     paths = find_haproxy(settings)
     asking = asyncio.create_task(_proxy(paths.admin_socket), name="ask HAProxy")
+    deciding = asyncio.create_task(read_agent_plan(paths), name="ask the agent")
     looking = asyncio.create_task(_workers(paths.master_socket), name="look at old workers")
     remembered = memory.load(find_directory(settings))
     views = await asyncio.gather(*(_view(chosen, remembered) for chosen in settings.clusters))
@@ -60,6 +62,7 @@ async def observe(settings: Settings) -> Facts:
         proxy=proxy,
         proxy_problem=problem,
         workers=await looking,
+        agent=await deciding,
     )
 
 

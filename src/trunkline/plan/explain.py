@@ -11,6 +11,7 @@ from trunkline.config.settings import ClusterSettings, ServiceSettings, Settings
 from trunkline.model.cluster import ClusterView, Member, MemberAnswer, Role
 from trunkline.model.desired import HostFacts, Service, ServiceKind
 from trunkline.model.facts import Workers
+from trunkline.model.planned import AgentPlan
 from trunkline.model.proxy import Health, ProxyState, ProxyView, ServerState
 from trunkline.model.status import (
     ClusterStatus,
@@ -47,13 +48,14 @@ class ClusterFacts:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """`clusters`: one for each of the settings, in their order. `proxy`: None where HAProxy did not answer, for the
-    reason in `proxy_problem`."""
+    reason in `proxy_problem`. `agent`: None where nobody has asked it."""
 
     clusters: tuple[ClusterFacts, ...]
     socket: str
     proxy: ProxyView | None
     proxy_problem: str = ""
     workers: Workers = field(default_factory=Workers)
+    agent: AgentPlan | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +124,7 @@ def explain(settings: Settings, facts: Facts) -> Status:
             ),
         ),
         clusters=clusters,
+        agent=facts.agent,
     )
 
 
