@@ -23,7 +23,11 @@ WORLDS = 400
 POSTURE, STEERING = (Path(str(module.__file__)).read_text() for module in (posture, steering))
 
 MUTANTS = {
-    "openings before closings": (STEERING, "(*closings, *fences, *suspensions, *openings)", "(*openings, *closings)"),
+    "openings before closings": (
+        STEERING,
+        "(*closings, *fences, *suspensions, *openings)",
+        "(*openings, *fences, *suspensions, *closings)",
+    ),
     "no fence": (STEERING, "(*closings, *fences, ", "(*closings, "),
     "no fence of old workers": (
         STEERING,

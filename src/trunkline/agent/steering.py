@@ -141,7 +141,7 @@ class Steering:
         while True:
             began = time.monotonic()
             repeats = 0
-            while await self._cycle() and repeats < MOST_REPEATS:
+            while await self.cycle() and repeats < MOST_REPEATS:
                 repeats += 1
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._until_next(began)):
@@ -163,8 +163,8 @@ class Steering:
         with suppress(RuntimeSocketError):
             await self._runtime.renew(0)
 
-    async def _cycle(self) -> bool:
-        """One round; whether it has changed something."""
+    async def cycle(self) -> bool:
+        """One round of all that is steered, service by service; whether it has changed something."""
         began = time.monotonic()
         self.cycled_at = began
         try:
