@@ -20,6 +20,8 @@ async def test_every_member_and_source_is_told(run: Supervised) -> None:
     assert value(text, "trunkline_member_serves", {**PRIMARY, "member": "pg2"}) == 0
     assert value(text, "trunkline_member_stance", {**PRIMARY, "member": "pg1", "stance": "serves"}) == 1
     assert value(text, "trunkline_source_age_seconds", {"source": "rest", "member": "pg2"}) < 20
+    for source in ("HAProxy", "check log", "master socket"):
+        assert value(text, "trunkline_source_age_seconds", {"source": source}) < 20
     assert value(text, "trunkline_held_connections", PRIMARY) == 0
     assert value(text, "trunkline_old_workers", {}) == 0
     assert value(text, "trunkline_cycle_seconds_count", {}) > 0
