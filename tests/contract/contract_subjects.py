@@ -42,9 +42,13 @@ class Postgres:
         self._server = await asyncio.start_server(self._serve, *self.address)
         self.address = self._server.sockets[0].getsockname()[:2]
 
-    def stop(self) -> None:
+    def refuse(self) -> None:
+        """Listen no more; who is connected stays. `start` listens again, on the same port."""
         assert self._server is not None
         self._server.close()
+
+    def stop(self) -> None:
+        self.refuse()
         for writer in self._open:
             writer.close()
 

@@ -23,6 +23,7 @@ from trunkline.config.settings import Settings
 from trunkline.errors import RuntimeSocketError
 from trunkline.lab.binaries import Binary
 from trunkline.model.proxy import ProxyView
+from trunkline.plan.balancer import agent_metrics_name
 from trunkline.plan.paths import run_paths
 
 PATIENCE_S = 20.0
@@ -59,6 +60,7 @@ class Supervised:
         self.directory, self.config = root / "run", root / "trunkline.yml"
         self._logs: list[Path] = []
         self.paths = run_paths(self.directory, Settings())
+        self.agent_page = agent_metrics_name(self.paths)
         self.ports = free_ports(4)
         self.settings: dict[str, Any] = {
             "patroni": list(urls),

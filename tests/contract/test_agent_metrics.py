@@ -1,45 +1,16 @@
 """What the agent tells Prometheus, through HAProxy's stats port, beside HAProxy's own."""
 
-import asyncio
 import os
 import signal
-from collections.abc import Mapping
 
 import pytest
-from aiohttp import ClientSession
-from prometheus_client.parser import text_string_to_metric_families
+from scraping import fetched, scraped, value
 from supervised import Supervised
 
 from trunkline.adapters.files import read_text
 
 pytestmark = pytest.mark.haproxy
 PRIMARY = {"service": "postgres_primary"}
-
-
-async def fetched(run: Supervised, path: str = "/metrics/agent") -> tuple[int, str]:
-    async with ClientSession() as session, session.get(f"http://127.0.0.1:{run.ports[2]}{path}") as response:
-        return response.status, await response.text()
-
-
-async def scraped(run: Supervised) -> str:
-    """The page, once an agent answers and has been through a cycle."""
-    async with asyncio.timeout(20):
-        while True:
-            status, text = await fetched(run)
-            if status == 200 and "trunkline_steers 1.0" in text:
-                return text
-            await asyncio.sleep(0.05)
-
-
-def value(text: str, name: str, labels: Mapping[str, str]) -> float:
-    found = [
-        sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-        if sample.name == name and labels.items() <= sample.labels.items()
-    ]
-    assert len(found) == 1, f"{name} {labels}: {found}"
-    return found[0]
 
 
 async def test_every_member_and_source_is_told(run: Supervised) -> None:
@@ -49,6 +20,8 @@ async def test_every_member_and_source_is_told(run: Supervised) -> None:
     assert value(text, "trunkline_member_serves", {**PRIMARY, "member": "pg2"}) == 0
     assert value(text, "trunkline_member_stance", {**PRIMARY, "member": "pg1", "stance": "serves"}) == 1
     assert value(text, "trunkline_source_age_seconds", {"source": "rest", "member": "pg2"}) < 20
+    for source in ("HAProxy", "check log", "master socket"):
+        assert value(text, "trunkline_source_age_seconds", {"source": source}) < 20
     assert value(text, "trunkline_held_connections", PRIMARY) == 0
     assert value(text, "trunkline_old_workers", {}) == 0
     assert value(text, "trunkline_cycle_seconds_count", {}) > 0

@@ -2,11 +2,15 @@
 
 import asyncio
 import json
+import os
+import signal
 import sys
+from typing import Any
 
 import pytest
 from supervised import Supervised
 
+from trunkline.adapters.agent_page import PLAN, fetch
 from trunkline.testing.fake_cluster import FakeCluster
 
 pytestmark = pytest.mark.haproxy
@@ -46,7 +50,60 @@ async def test_a_silent_api_is_answered_by_the_second_opinion(run: Supervised, c
     assert (await run.runtime.lease()).stuck == ()
     code, out, _ = await said(run, "explain", "pg1")
     assert code == 0
-    assert "the agent: kept, since its API is silent" in out
+    assert "an agent: kept, since its API is silent" in out
+
+
+async def test_status_and_explain_show_what_the_agent_that_runs_has_decided(run: Supervised) -> None:
+    """The same object as a dry run of the same facts; their ages apart."""
+    await run.serve()
+    await run.said("steering HAProxy")
+    await run.until(lambda: has_decided(run))
+    _, out, _ = await said(run, "plan", "--json")
+    dry = [stripped(it) for it in json.loads(out)["services"]]
+    _, out, _ = await said(run, "status", "--json")
+    told = json.loads(out)["agent"]
+    assert (told["pid"], told["problem"]) == (run.agents[0], "")
+    assert told["age_s"] < 2
+    assert [stripped(it) for it in told["services"]] == dry
+    _, out, _ = await said(run, "explain", "pg1", "--json")
+    explained = json.loads(out)
+    assert explained["is_agent_running"]
+    (member,) = explained["members"]
+    stances = {it["service"]: it["agent"]["because"] for it in member["services"]}
+    assert stances == {it["service"]: it["members"][0]["because"] for it in dry}
+    _, out, _ = await said(run, "status")
+    assert "postgres_primary: pg1 serves, pg2 out, pg3 out" in out
+    await run.stop()
+
+
+async def test_an_agent_that_hangs_is_not_waited_for(run: Supervised) -> None:
+    await run.serve()
+    await run.said("steering HAProxy")
+    await run.until(lambda: has_decided(run))
+    (agent,) = run.agents
+    os.kill(agent, signal.SIGSTOP)
+    try:
+        code, out, _ = await said(run, "status", "--json")
+        assert code == 0
+        assert json.loads(out)["agent"]["pid"] is None
+        _, out, _ = await said(run, "explain", "pg1")
+        assert "an agent: " in out
+    finally:
+        os.kill(agent, signal.SIGCONT)
+    await run.stop()
+
+
+async def has_decided(run: Supervised) -> bool:
+    """The agent has looked at every member."""
+    told = await fetch(run.agent_page, PLAN, timeout_s=2.0)
+    services = json.loads(told or "{}").get("services", [])
+    return len(services) == 2 and all("was not asked" not in it["facts"] for one in services for it in one["members"])
+
+
+def stripped(service: dict[str, Any]) -> dict[str, Any]:
+    """Without what has an age in it."""
+    members = [{key: value for key, value in it.items() if key != "facts"} for it in service["members"]]
+    return service | {"members": members}
 
 
 async def test_what_cannot_be_said(run: Supervised) -> None:

@@ -13,7 +13,7 @@ import structlog
 from etcd_server import Etcd
 from supervised import free_ports
 
-from trunkline.agent import store
+from trunkline.agent import trouble
 from trunkline.agent.store import EtcdStore
 from trunkline.config.settings import EtcdSettings, StoreSettings
 from trunkline.lab.binaries import find_binaries
@@ -192,7 +192,7 @@ async def test_a_user_who_may_not_read_is_told_what_is_missing(
         told.set()
         raise structlog.DropEvent
 
-    monkeypatch.setattr(store, "log", structlog.wrap_logger(None, processors=[hear]))
+    monkeypatch.setattr(trouble, "log", structlog.wrap_logger(None, processors=[hear]))
     async with watching(etcd.url, **login) as watched, asyncio.timeout(TIMEOUT_S):
         await told.wait()
         assert await watched.store.ask() is None

@@ -1,4 +1,4 @@
-"""JDBC's own driver (Debian: default-jdk-headless, libpostgresql-jdbc-java) with one balancer in its URL, and with two."""
+"""JDBC's own driver with one balancer in its URL, and with two; Debian has it as libpostgresql-jdbc-java."""
 
 import asyncio
 import os

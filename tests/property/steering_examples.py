@@ -230,6 +230,26 @@ EXAMPLES = (
         commands=(CLOSE_1,),
     ),
     Example(
+        name="its port is dead, and its API goes on to say that all is well",
+        row=_row("it passes the truth check, but its PostgreSQL"),
+        facts=(of("pg1", replace(rest(writes("pg1")), well_s=1.0), port(PortVerdict.REFUSED, age_s=0.4)),),
+        machines=(replace(SERVING, is_drained=True, noted=DRAIN),),
+        commands=(),
+    ),
+    Example(
+        name="its port is silent, which is found out anew each second",
+        row=_row("it passes the truth check, but its PostgreSQL"),
+        facts=(
+            of(
+                "pg1",
+                replace(rest(writes("pg1")), well_s=9.0),
+                PortFact(verdict=PortVerdict.SILENT, age_s=2.1, took_s=1.0),
+            ),
+        ),
+        machines=(replace(SERVING, is_drained=True, noted=DRAIN),),
+        commands=(),
+    ),
+    Example(
         name="its port was dead before its API was well",
         row=_row("it passes the truth check, whatever"),
         facts=(of("pg1", rest(writes("pg1")), port(PortVerdict.REFUSED, age_s=1.0)),),

@@ -74,28 +74,31 @@ class World:
     endings: tuple[Ending, ...] = ()
     lag_limit_s: float | None = None
     asked: tuple[Asked, ...] = ()
+    proxy: str = PROXY
 
     def situation(self) -> Situation:
         """What the planner sees of it."""
         backup = ServerState(
-            proxy=PROXY, name="hold", address="", health=Health.NO_CHECK, sessions=0, queued=0, is_backup=True
+            proxy=self.proxy, name="hold", address="", health=Health.NO_CHECK, sessions=0, queued=0, is_backup=True
         )
         servers = tuple(
-            ServerState(proxy=PROXY, name=it.name, address=it.address, health=it.health, sessions=it.sessions, queued=0)
+            ServerState(
+                proxy=self.proxy, name=it.name, address=it.address, health=it.health, sessions=it.sessions, queued=0
+            )
             for it in self.machines
         )
         return Situation(
             scope="demo",
             kind=self.kind,
-            state=ProxyState(name=PROXY, servers=(*servers, backup)),
+            state=ProxyState(name=self.proxy, servers=(*servers, backup)),
             members=self.facts,
             stuck=tuple(
-                Stuck(proxy=PROXY, server=it.name, what=what, age_s=LONG_S)
+                Stuck(proxy=self.proxy, server=it.name, what=what, age_s=LONG_S)
                 for it in self.machines
                 for what in sorted(it.noted)
             ),
             leader_key=self.key,
-            workers=Workers(sessions=tuple((pid, PROXY, name, count) for pid, name, count in self.old)),
+            workers=Workers(sessions=tuple((pid, self.proxy, name, count) for pid, name, count in self.old)),
             endings=self.endings,
             unleasable=frozenset(it.name for it in self.machines if it.is_unseen),
             lag_limit_s=self.lag_limit_s,
@@ -166,6 +169,8 @@ def any_world(chance: random.Random) -> World:
     writer = chance.choice(names)
     machines = tuple(_any_machine(chance, name, may_write=has_writer and name == writer) for name in names)
     facts = tuple(_any_facts(chance, name) for name in names if chance.random() < 0.95)
+    if chance.random() < 0.15:
+        facts = tuple(_claiming(chance, it) for it in facts)
     key = None
     if chance.random() < 0.8:
         key = LeaderKey(
@@ -209,13 +214,22 @@ def _any_machine(chance: random.Random, name: str, *, may_write: bool) -> Machin
     )
 
 
+def _claiming(chance: random.Random, facts: MemberFacts) -> MemberFacts:
+    """It says that it is the primary, whoever else does."""
+    told = {"role": Role.PRIMARY, "state": "running", "status_code": 200, "writes_location": 1000}
+    answer = replace(any_answer(chance, facts.name), **told)  # type: ignore[arg-type]
+    age_s = chance.choice([0.0, 0.02, 0.6])
+    return replace(facts, rest=RestFact(answer=answer, age_s=age_s, took_s=min(age_s, 0.002)))
+
+
 def _any_facts(chance: random.Random, name: str) -> MemberFacts:
     took_s = chance.choice([0.0, 0.002, 0.5])
     rest = None
     if chance.random() < 0.9:
         answer = any_answer(chance, name) if chance.random() < 0.65 else None
         age_s, lag_s = took_s + chance.choice([0.0, 0.02, 0.6, 1.5, 4.0]), chance.choice([None, 0.0, 3.0, 30.0])
-        rest = RestFact(answer=answer, age_s=age_s, took_s=took_s, lag_s=lag_s)
+        well_s = chance.choice([0.0, age_s, age_s + 2.0]) if answer is not None and answer.accepts_writes else 0.0
+        rest = RestFact(answer=answer, age_s=age_s, took_s=took_s, lag_s=lag_s, well_s=well_s)
     port = None
     if chance.random() < 0.7:
         age_s = chance.choice([0.0, 0.05, 1.0, 1.9, 3.0])

@@ -26,7 +26,7 @@ MUTANTS = {
     "openings before closings": (
         STEERING,
         "(*closings, *fences, *suspensions, *openings, *precautions)",
-        "(*openings, *closings, *precautions)",
+        "(*openings, *fences, *suspensions, *closings, *precautions)",
     ),
     "no fence": (STEERING, "(*closings, *fences, ", "(*closings, "),
     "no fence of old workers": (
@@ -76,7 +76,8 @@ MUTANTS = {
         "return key.age_s <= rest.answered_s",
         "return key.age_s <= rest.age_s",
     ),
-    "an older port counts": (POSTURE, "port.age_s <= rest.answered_s", "True"),
+    "an older port counts": (POSTURE, "port.age_s <= max(rest.answered_s, rest.well_s)", "True"),
+    "each answer makes a dead port well": (POSTURE, "max(rest.answered_s, rest.well_s)", "rest.answered_s"),
     "opens on any answer": (POSTURE, "YOUNG_S = 0.25", "YOUNG_S = 1e9"),
     "an address is like any other": (POSTURE, "fits=lambda case: case.is_elsewhere", "fits=lambda case: False"),
     "leases of who is gone stay": (STEERING, "for server in unknown))", "for server in ()))"),

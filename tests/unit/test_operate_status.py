@@ -17,6 +17,7 @@ from trunkline.config.settings import Settings
 from trunkline.errors import WrongScopeError
 from trunkline.model.client import Backend, Client
 from trunkline.model.cluster import ClusterView, Member
+from trunkline.model.planned import AgentPlan, MemberStance, PlannedCommand, ServicePlan
 from trunkline.model.proxy import Health, ProcessInfo, ProxyState, ProxyView, ServerState
 from trunkline.model.receipt import Deed, Receipt, Sighting
 from trunkline.model.status import (
@@ -184,7 +185,10 @@ async def test_command_status(tmp_path: Path, stage: Stage) -> None:
     [
         (
             "status.md",
-            (Status, HAProxyStatus, OldSessions, ClusterStatus, MemberStatus, MemberInService, ServiceStatus),
+            (
+                *(Status, HAProxyStatus, OldSessions, ClusterStatus, MemberStatus, MemberInService, ServiceStatus),
+                *(AgentPlan, ServicePlan, MemberStance, PlannedCommand),
+            ),
         ),
         ("who.md", (Client, Backend)),
         ("history.md", (Receipt, Sighting, Deed)),

@@ -16,14 +16,16 @@ from pathlib import Path
 import structlog
 
 from trunkline.adapters import check_log
+from trunkline.adapters.agent_page import JSON_TYPE, METRICS, METRICS_TYPE, PLAN, AgentPage, Page
 from trunkline.adapters.files import lock, read_text
-from trunkline.adapters.metrics_page import MetricsPage
 from trunkline.adapters.process_memory import give_back
 from trunkline.adapters.runtime_socket import MasterSocket, RuntimeSocket
 from trunkline.adapters.systemd import notify
 from trunkline.agent import memory
+from trunkline.agent.decided import Decided
 from trunkline.agent.discovery import Known
 from trunkline.agent.following import Following
+from trunkline.agent.hearing import hear
 from trunkline.agent.intents import Intents
 from trunkline.agent.leader import LeaderSource
 from trunkline.agent.library_store import LibraryStore
@@ -64,14 +66,18 @@ async def attach(
         loop.add_signal_handler(number, stop.set)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
     ending = asyncio.create_task(_end_with_parent(stop), name="end with the parent") if is_child else None
+    other = ""
     while not stop.is_set():
         with lock(directory / LOCK) as is_alone:
             if is_alone:
-                checks = socket.socket(fileno=checks_fd) if checks_fd is not None else _own_checks(paths)
+                checks = socket.socket(fileno=checks_fd) if checks_fd is not None else None
                 upkeep = Upkeep(settings, paths, host, directory) if host is not None else None
                 await _steer(settings, directory, paths, stop, checks, upkeep)
                 break
-        log.info("another agent steers this HAProxy", pid=(read_text(directory / LOCK) or "").strip())
+        pid = (read_text(directory / LOCK) or "").strip()
+        if pid != other:
+            log.info("another agent steers this HAProxy", pid=pid)
+        other = pid
         await _wait(stop)
     if ending is not None:
         ending.cancel()
@@ -87,16 +93,18 @@ async def _steer(
 ) -> None:
     master = MasterSocket(paths.master_socket, timeout_s=MASTER_TIMEOUT_S) if paths.master_socket else None
     log.info("steering HAProxy", socket=paths.admin_socket)
-    metrics = Metrics()
+    metrics, decided = Metrics(), Decided()
     steering = Steering(
         RuntimeSocket(paths.admin_socket, timeout_s=ADMIN_TIMEOUT_S),
         master,
-        Recording(directory, metrics),
+        Recording(directory, metrics, decided),
         Intents(directory).look,
     )
+    pages = {METRICS: Page(text=metrics.text, content_type=METRICS_TYPE)}
+    pages[PLAN] = Page(text=decided.text, content_type=JSON_TYPE)
     guide = Guide(steering, settings, paths, source_for)
     async with AsyncExitStack() as stack:
-        await _tell_metrics(stack, MetricsPage(agent_metrics_name(paths), metrics.text))
+        await _tell(stack, AgentPage(agent_metrics_name(paths), pages))
         tasks = await stack.enter_async_context(Tasks())
         if upkeep is None:
             knowns = partial(_remembered, settings, directory)
@@ -108,8 +116,8 @@ async def _steer(
             tasks.start("keep members", partial(upkeep.run, knowns))
         tasks.start("guide", partial(guide.run, knowns, tasks))
         tasks.start("steer", steering.run)
-        if checks is not None:
-            tasks.start("hear of failed checks", partial(check_log.listen, checks, steering.hear, steering.wake))
+        hearing = partial(check_log.listen, checks) if checks is not None else partial(hear, check_log_name(paths))
+        tasks.start("hear of failed checks", partial(hearing, steering.hear, steering.wake))
         if upkeep is not None:  # the service manager has asked the parent of a child
             tasks.start("stay well", partial(stay_well, lambda: time.monotonic() - steering.cycled_at < STUCK_S))
             notify("READY=1\nSTATUS=steering HAProxy")
@@ -120,21 +128,12 @@ async def _steer(
     await steering.release()
 
 
-def _own_checks(paths: Paths) -> socket.socket | None:
-    """A socket of our own, where nobody has bound one for us; HAProxy's configuration names it."""
-    try:
-        return check_log.bind(check_log_name(paths))
-    except HAProxyError as error:
-        log.warning("HAProxy's checks are not heard of", why=error.message)
-        return None
-
-
-async def _tell_metrics(stack: AsyncExitStack, page: MetricsPage) -> None:
+async def _tell(stack: AsyncExitStack, page: AgentPage) -> None:
     """Without them the rest goes on."""
     try:
         await stack.enter_async_context(page)
     except HAProxyError as error:
-        log.error("no metrics are told", why=error.message, hint=error.hint)
+        log.error("no metrics and no decisions are told", why=error.message, hint=error.hint)
 
 
 def source_for(chosen: ClusterSettings, scope: str) -> LeaderSource | None:

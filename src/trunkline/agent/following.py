@@ -29,6 +29,7 @@ from trunkline.agent.discovery import (
     unresolved,
     with_addresses,
 )
+from trunkline.agent.trouble import SOME_REASONS, Trouble
 from trunkline.config.settings import ClusterSettings
 from trunkline.errors import PatroniError, WrongScopeError
 from trunkline.model.cluster import ClusterView, Member
@@ -64,8 +65,13 @@ class Following:
         self.problems: tuple[PatroniError, ...] = ()
         self._scope = chosen.scope
         self._silent: dict[str, Silence] = {}
-        self._without_address: tuple[str, ...] = ()
-        self._foreign = ""
+        self._unreached: dict[str, Trouble] = {}
+        self._unresolved = Trouble(
+            "members without an address are left out", "every member has an address again", reasons=SOME_REASONS
+        )
+        self._foreign = Trouble(
+            "an answer of another cluster is left out", "no answer is of another cluster any more", level="error"
+        )
         self._is_waiting = False
         self._turn = 0
 
@@ -155,11 +161,9 @@ class Following:
         except WrongScopeError as error:
             if self.known is None:
                 raise
-            if error.message != self._foreign:
-                log.error("an answer of another cluster is left out", cluster=self.name, why=error.message)
-            self._foreign = error.message
+            self._foreign.tell(error.message, cluster=self.name)
         else:
-            self._foreign = ""
+            self._foreign.tell("", cluster=self.name)
 
     @property
     def _listed(self) -> tuple[str, ...]:
@@ -205,10 +209,9 @@ class Following:
             self._tell_of(url, answer)
         for url in self._silent.keys() - answers.keys():
             del self._silent[url]
-        if (names := unresolved(self.known)) != self._without_address:
-            self._without_address = names
-            if names:
-                log.warning("members without an address are left out", cluster=self.name, members=", ".join(names))
+        for url in self._unreached.keys() - answers.keys():
+            del self._unreached[url]
+        self._unresolved.tell(", ".join(unresolved(self.known)), cluster=self.name)
 
     def _tell_of(self, url: str, answer: ClusterView | PatroniError) -> None:
         silence = self._silent.get(url)
@@ -216,18 +219,22 @@ class Following:
             if silence is None:
                 silence = self._silent[url] = Silence(rounds=0, since_s=time.monotonic(), why=answer.message)
             silence.rounds += 1
-            if silence.rounds == ODD_ANSWERS:
-                log.warning("a member is not reached, going on without it", **self._who(url), why=answer.message)
+            if silence.rounds >= ODD_ANSWERS:
+                self._unreached.setdefault(url, _unreached()).tell(answer.message, **self._who(url))
         elif silence is not None:
             del self._silent[url]
             if silence.rounds >= ODD_ANSWERS:
                 after_s = round(time.monotonic() - silence.since_s)
-                log.info("a member is reached again", **self._who(url), after=f"{after_s} s")
+                self._unreached.setdefault(url, _unreached()).tell("", **self._who(url), after=f"{after_s} s")
 
     def _who(self, url: str) -> dict[str, str]:
         members = self.known.view.members if self.known else ()
         name = next((member.name for member in members if key(member.api_url) == url), None)
         return {"cluster": self.name, "member": name} if name else {"cluster": self.name, "api": url}
+
+
+def _unreached() -> Trouble:
+    return Trouble("a member is not reached, going on without it", "a member is reached again")
 
 
 class _Client:

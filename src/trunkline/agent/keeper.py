@@ -23,6 +23,7 @@ from trunkline.adapters.runtime_socket import RuntimeSocket
 from trunkline.agent.changes import changes
 from trunkline.agent.configuration import Configuration, require_accepted
 from trunkline.agent.members import Members
+from trunkline.agent.trouble import SOME_REASONS, Trouble
 from trunkline.errors import RuntimeSocketError, TrunklineError
 from trunkline.model.desired import HostFacts, Paths
 
@@ -61,6 +62,10 @@ class Keeper:
         self._members = Members(runtime, place.directory, may_remove=place.binary.version >= SAFE_REMOVAL)
         self._configuration: Configuration | None = None
         self._one_at_a_time = asyncio.Lock()
+        self._tending = Trouble(
+            "members that have left are not looked after", "members that have left are looked after", level="error"
+        )
+        self._starting = Trouble("HAProxy could not be started", "", level="error", reasons=SOME_REASONS)
         if process is not None:
             self.serves.set()
 
@@ -115,7 +120,9 @@ class Keeper:
                     if await self._members.tend():
                         await self._reload(configuration, process)
                 except TrunklineError as error:
-                    log.error("members that have left are not looked after", why=error.message)
+                    self._tending.tell(error.message)
+                else:
+                    self._tending.tell("")
 
     async def stop(self, *, drain_timeout_s: float, at_once: asyncio.Event) -> None:
         """Let HAProxy end; nothing of it runs on."""
@@ -184,8 +191,9 @@ class Keeper:
                     install(self._configuration.files)
                 self.process = await start(self.place.binary, self.place.paths)
             except TrunklineError as error:
-                log.error("HAProxy could not be started", why=error.message)
+                self._starting.tell(error.message)
                 return False
+        self._starting.tell("")
         ended.release()
         if self._configuration is not None:
             self._members.begin(self._configuration.balancer.services)

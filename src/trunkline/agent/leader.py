@@ -20,6 +20,9 @@ class LeaderSource(Protocol):
     async def ask(self) -> LeaderKey | None:
         """A question right now, with a deadline of its own."""
 
+    def ages(self, now: float) -> tuple[tuple[str, float], ...]:
+        """Its name, and since when it was not heard; nothing where it was never asked."""
+
 
 class Preferring:
     """A `LeaderSource`: `first`, and `second` while `first` has nothing fresh to say."""
@@ -45,3 +48,7 @@ class Preferring:
     async def ask(self) -> LeaderKey | None:
         """The first one; the second where it does not know."""
         return await self._first.ask() or await self._second.ask()
+
+    def ages(self, now: float) -> tuple[tuple[str, float], ...]:
+        """Of both."""
+        return (*self._first.ages(now), *self._second.ages(now))

@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
-import structlog
 import yaml
 
+from trunkline.agent.trouble import Trouble
 from trunkline.errors import StoreError
 from trunkline.model.facts import LeaderKey
 
@@ -25,10 +25,9 @@ LOOK_S = 0.4
 DEFAULTS = {"name": "trunkline", "ttl": 30, "loop_wait": 10, "retry_timeout": 10}
 """Patroni's own, of what a store's client wants to know."""
 
+NAME = "patroni.dcs"
 PAUSE_S = 2.0
 FRESH_S = 1.0
-
-log = structlog.get_logger()
 
 
 class Dcs(Protocol):
@@ -52,8 +51,8 @@ class LibraryStore:
         self._scope = scope
         self._open = opening or open_dcs
         self._known: LeaderKey | None = None
-        self._known_at = 0.0
-        self._problem = ""
+        self._known_at = time.monotonic()
+        self._trouble = Trouble("the store cannot be asked, other members are", "the store answers again", scope=scope)
         self._is_over = threading.Event()
 
     async def run(self, changed: Callable[[], None]) -> NoReturn:
@@ -73,6 +72,10 @@ class LibraryStore:
             return None
         return LeaderKey(holder=self._known.holder, age_s=now - self._known_at, source=self._known.source)
 
+    def ages(self, now: float) -> tuple[tuple[str, float], ...]:
+        """Since the last reading."""
+        return ((NAME, now - self._known_at),)
+
     async def ask(self) -> LeaderKey | None:
         """The thread asks all the time; None where it has had no answer of late."""
         key = self.leader_key(time.monotonic())
@@ -90,7 +93,7 @@ class LibraryStore:
                 dcs.watch(None, LOOK_S)
             except Exception as problem:  # noqa: BLE001 (of a library, and of whatever store it speaks to)
                 why = problem.message if isinstance(problem, StoreError) else f"{type(problem).__name__}: {problem}"
-                self._tell(loop, partial(self._fail, why))
+                self._tell(loop, partial(self._trouble.tell, why))
                 self._is_over.wait(PAUSE_S)
 
     def _tell(self, loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:
@@ -101,17 +104,10 @@ class LibraryStore:
 
     def _learn(self, holder: str | None, asked_at: float, changed: Callable[[], None]) -> None:
         is_news = self._known is None or self._known.holder != holder
-        self._known, self._known_at = LeaderKey(holder=holder, age_s=0.0, source="patroni.dcs"), asked_at
-        if self._problem:
-            log.info("the store answers again", store=str(self._config))
-        self._problem = ""
+        self._known, self._known_at = LeaderKey(holder=holder, age_s=0.0, source=NAME), asked_at
+        self._trouble.tell("")
         if is_news:
             changed()
-
-    def _fail(self, why: str) -> None:
-        if not self._problem:
-            log.warning("the store cannot be asked, other members are", why=why)
-        self._problem = why
 
 
 def open_dcs(config: Path, scope: str) -> Dcs:

@@ -9,7 +9,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from trunkline.agent.steering import Seen
+from trunkline.agent.steering import Seen, SourceAges
 from trunkline.model.receipt import Receipt
 from trunkline.plan.posture import Stance
 from trunkline.plan.steering import judge_members
@@ -29,6 +29,8 @@ class Metrics(Collector):
         self._registry = CollectorRegistry()
         self._last: dict[tuple[str, str], Seen] = {}
         self._problem = "nothing was done yet"
+        self._sources: SourceAges = {}
+        self._cycled_at_s = time.time()
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
         self._commands = self._counter("commands", "Commands that HAProxy has taken.")
@@ -57,8 +59,9 @@ class Metrics(Collector):
         released = sum(count for proxy, count, _ in seen.lease.released if proxy == place[1])
         self._released.labels(*place).inc(released)
 
-    def cycled(self, seconds: float, problem: str) -> None:
+    def cycled(self, seconds: float, problem: str, ages: SourceAges) -> None:
         """A whole cycle."""
+        self._sources, self._cycled_at_s = ages, time.time()
         self._cycle.observe(seconds)
         self._problem = problem
 
@@ -84,10 +87,13 @@ class Metrics(Collector):
         )
         sessions = _gauge("member_sessions", "Sessions of the worker that serves.", *SERVICE, "member")
         ages = _gauge(
-            "source_age_seconds", "Since a source was asked for its last answer.", "scope", "source", "member"
+            "source_age_seconds",
+            "Since a source was last heard, or asked for its last answer.",
+            "scope",
+            "source",
+            "member",
         )
         held = _gauge("held_connections", "Clients that wait for somebody to serve them.", *SERVICE)
-        told: dict[tuple[str, str, str], float] = {}
         recent = {place: seen for place, seen in self._last.items() if now_s - seen.at_s < STALE_S}
         for (scope, proxy), seen in recent.items():
             for judgement in judge_members(seen.situation):
@@ -98,9 +104,8 @@ class Metrics(Collector):
                 for it in Stance:
                     stance.add_metric((*place, it.value), float(judgement.stance is it))
             held.add_metric((scope, proxy), dict(seen.lease.held).get(proxy, 0))
-            told |= _ages(seen, now_s)
-        for labels, age_s in told.items():
-            ages.add_metric(labels, age_s)
+        for labels, age_s in self._sources.items():
+            ages.add_metric(labels, age_s + now_s - self._cycled_at_s)
         yield from (serves, stance, sessions, ages, held, *_old_workers(recent.values()))
 
     def _counter(self, name: str, about: str) -> Counter:
@@ -112,19 +117,6 @@ class Metrics(Collector):
 
 def _gauge(name: str, about: str, *labels: str) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"trunkline_{name}", about, labels=labels)
-
-
-def _ages(seen: Seen, now_s: float) -> dict[tuple[str, str, str], float]:
-    situation, since_s = seen.situation, now_s - seen.at_s
-    ages: dict[tuple[str, str, str], float] = {}
-    for facts in situation.members:
-        for source, fact in (("rest", facts.rest), ("port", facts.port)):
-            if fact is not None:
-                ages[situation.scope, source, facts.name] = fact.age_s + since_s
-    key = situation.leader_key
-    if key is not None:
-        ages[situation.scope, f"leader key ({key.source})", ""] = key.age_s + since_s
-    return ages
 
 
 def _old_workers(seen: Iterable[Seen]) -> Iterator[Metric]:

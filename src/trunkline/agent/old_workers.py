@@ -7,17 +7,14 @@ import asyncio
 import time
 from collections.abc import Callable
 
-import structlog
-
 from trunkline.adapters.runtime_socket import MasterSocket
+from trunkline.agent.trouble import Trouble
 from trunkline.errors import RuntimeSocketError
 from trunkline.model.facts import Workers
 from trunkline.wire.runtime import parse_stat
 
 REST_S = 2.0
 """Between two looks; with sessions in old workers, and when another worker serves, there is none."""
-
-log = structlog.get_logger()
 
 
 class OldWorkers:
@@ -29,8 +26,9 @@ class OldWorkers:
         self._seen = Workers()
         self._looked_at = 0.0
         self._pid = 0
+        self._told_at = time.monotonic()
         self._looking: asyncio.Task[None] | None = None
-        self._problem = ""
+        self._trouble = Trouble("old workers cannot be looked after", "old workers are looked after again")
 
     def seen_beside(self, pid: int) -> Workers:
         """What was seen last, while this worker serves; begins another look where one is due."""
@@ -41,17 +39,18 @@ class OldWorkers:
             self._looking = asyncio.create_task(self._look(self._master), name="look at old workers")
         return self._seen
 
+    def age_s(self, now: float) -> float | None:
+        """Since the master has last told, where there is one to ask."""
+        return now - self._told_at if self._master is not None else None
+
     async def _look(self, master: MasterSocket) -> None:
         problem, before = "", self._seen
         try:
             self._seen = await old_workers(master)
+            self._told_at = time.monotonic()
         except RuntimeSocketError as error:
             problem = error.message
-        if problem and not self._problem:
-            log.warning("old workers cannot be looked after", why=problem)
-        elif self._problem and not problem:
-            log.info("old workers are looked after again")
-        self._problem = problem
+        self._trouble.tell(problem)
         if self._seen != before:
             self._changed()
 

@@ -16,6 +16,7 @@ from trunkline.model.cluster import ClusterView
 from trunkline.model.facts import LeaderKey
 
 DEADLINE_S = 0.5
+NAME = "other members"
 
 
 class OtherMembers:
@@ -37,6 +38,10 @@ class OtherMembers:
             return None
         key, asked_at = self._known
         return replace(key, age_s=now - asked_at)
+
+    def ages(self, now: float) -> tuple[tuple[str, float], ...]:
+        """Since the last question that was answered."""
+        return ((NAME, now - self._known[1]),) if self._known is not None else ()
 
     async def ask(self) -> LeaderKey | None:
         """The first answer of any member; the last known one where none gives any."""
@@ -67,4 +72,4 @@ class OtherMembers:
 
 def leader_key(view: ClusterView) -> LeaderKey:
     """What `/cluster` says of the leader lock."""
-    return LeaderKey(holder=view.leader.name if view.leader else None, age_s=0.0, source="other members")
+    return LeaderKey(holder=view.leader.name if view.leader else None, age_s=0.0, source=NAME)

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import structlog
 
+from trunkline.agent.decided import Decided
 from trunkline.agent.history import History, history_file
 from trunkline.agent.metrics import Metrics
-from trunkline.agent.steering import Seen
+from trunkline.agent.steering import Seen, SourceAges
 from trunkline.errors import HAProxyError
 from trunkline.model.desired import ServiceKind
 from trunkline.model.receipt import Glimpse, Receipt
@@ -19,15 +20,17 @@ log = structlog.get_logger()
 class Recording:
     """An `Observer`. `directory`: of the run, see `history_file`."""
 
-    def __init__(self, directory: Path, metrics: Metrics) -> None:
+    def __init__(self, directory: Path, metrics: Metrics, decided: Decided) -> None:
         self._history = History(history_file(directory))
         self._metrics = metrics
+        self._decided = decided
         self._states: dict[tuple[str, str], RecorderState] = {}
         self._kept = self._read()
 
     def saw(self, seen: Seen) -> None:
         """Take note of one service in one cycle."""
         self._metrics.saw(seen)
+        self._decided.saw(seen)
         situation = seen.situation
         if situation.kind is not ServiceKind.PRIMARY:
             return
@@ -37,9 +40,10 @@ class Recording:
         if receipt is not None:
             self._keep(receipt)
 
-    def cycled(self, seconds: float, problem: str) -> None:
+    def cycled(self, seconds: float, problem: str, ages: SourceAges) -> None:
         """Take note of one cycle."""
-        self._metrics.cycled(seconds, problem)
+        self._metrics.cycled(seconds, problem, ages)
+        self._decided.cycled(problem)
 
     def _keep(self, receipt: Receipt) -> None:
         log.info("the primary has changed", service=receipt.service, receipt=sentence(receipt))

@@ -17,16 +17,19 @@ import structlog
 from trunkline.adapters.runtime_socket import MasterSocket, RuntimeSocket
 from trunkline.agent.executor import Executor
 from trunkline.agent.gone import Gone
+from trunkline.agent.hearing import Hearing
 from trunkline.agent.old_workers import OldWorkers
 from trunkline.agent.rebalancing import Rebalancing
+from trunkline.agent.trouble import SOME_REASONS, Trouble
 from trunkline.agent.watching import Watcher
 from trunkline.errors import RuntimeSocketError
 from trunkline.model.command import Plan
 from trunkline.model.desired import Service, ServiceKind
 from trunkline.model.facts import Lease, Situation, Stuck, Workers
 from trunkline.model.intent import Asked
-from trunkline.model.proxy import ProxyState
+from trunkline.model.proxy import ProxyState, ServerState
 from trunkline.model.receipt import Deed
+from trunkline.plan.counters import Counter, looked
 from trunkline.plan.pace import choose_pace
 from trunkline.plan.posture import FENCE_BEFORE_S
 from trunkline.plan.replicas import ReplicaPolicy, closed_since, steer_replicas
@@ -79,13 +82,17 @@ class Seen:
     ended: int
 
 
+SourceAges = Mapping[tuple[str, str, str], float]
+"""By scope ("" for all of them), source and member ("" for none): since it was last known to tell."""
+
+
 class Observer(Protocol):
     """Who is told of each cycle."""
 
     def saw(self, seen: Seen) -> None:
         """One service of it."""
 
-    def cycled(self, seconds: float, problem: str) -> None:
+    def cycled(self, seconds: float, problem: str, ages: SourceAges) -> None:
         """All of it; `problem`: why HAProxy could not be steered."""
 
 
@@ -112,11 +119,15 @@ class Steering:
         self._rebalancing = Rebalancing(runtime)
         self._gone = Gone()
         self._up: dict[str, frozenset[str]] = {}
+        self._counters: dict[str, Counter] = {}
         self._old = OldWorkers(master, self.wake)
+        self._hearing = Hearing(time.monotonic())
+        self._observed_at = time.monotonic()
         self._flux_since: dict[str, float] = {}
-        self._refused: dict[str, str] = {}
-        self._warned: dict[str, tuple[str, ...]] = {}
-        self._problem = ""
+        self._is_lost = False
+        self._refusals: dict[str, Trouble] = {}
+        self._warnings: dict[str, Trouble] = {}
+        self._trouble = Trouble("HAProxy cannot be steered, its own checks go on", "HAProxy is steered again")
 
     def wake(self) -> None:
         """There is news."""
@@ -124,6 +135,7 @@ class Steering:
 
     def hear(self, report: CheckReport) -> None:
         """HAProxy has told how a check of its own went."""
+        self._hearing.told((report.proxy, report.server), time.monotonic())
         for cluster in self.steered:
             kinds = [service.kind for service in cluster.services if service.proxy == report.proxy]
             if kinds:
@@ -139,7 +151,7 @@ class Steering:
         while True:
             began = time.monotonic()
             repeats = 0
-            while await self._cycle() and repeats < MOST_REPEATS:
+            while await self.cycle() and repeats < MOST_REPEATS:
                 repeats += 1
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._until_next(began)):
@@ -161,32 +173,35 @@ class Steering:
         with suppress(RuntimeSocketError):
             await self._runtime.renew(0)
 
-    async def _cycle(self) -> bool:
-        """One round; whether it has changed something."""
+    async def cycle(self) -> bool:
+        """One round of all that is steered, service by service; whether it has changed something."""
         began = time.monotonic()
         self.cycled_at = began
         try:
             view = await self._observe()
         except RuntimeSocketError as error:
-            self._tell_problem(error.message)
-            self._observer.cycled(time.monotonic() - began, error.message)
+            self._trouble.tell(error.message)
+            self._is_lost = True
+            self._observer.cycled(time.monotonic() - began, error.message, self._ages())
             return False
-        self._tell_problem("")
-        now = time.monotonic()
+        self._trouble.tell("")
+        self._is_lost = False
+        now = self._observed_at = time.monotonic()
         did: list[Deed] = []
         for cluster in self.steered:
             for service in cluster.services:
                 situation = self._situation(cluster, service, view, now)
                 if situation is not None:
                     did += await self._steer(cluster, situation, view, now)
-        self._observer.cycled(time.monotonic() - began, "")
+        self._observer.cycled(time.monotonic() - began, "", self._ages())
         return any(not deed.refusal for deed in did)
 
     async def _steer(self, cluster: Steered, situation: Situation, view: View, now: float) -> tuple[Deed, ...]:
         if situation.kind is ServiceKind.PRIMARY:
+            served = [it for it in situation.state.servers if it.takes_sessions and not it.is_backup]
+            self._count(cluster, situation.state.name, served, now)
             self._set_pace(cluster, situation, now)
-            served = [it.name for it in situation.state.servers if it.takes_sessions and not it.is_backup]
-            cluster.watcher.stay_with(served[0] if len(served) == 1 else None)
+            cluster.watcher.stay_with(served[0].name if len(served) == 1 else None)
         plan = await self._plan(cluster, situation, now)
         deeds = await self._executor.perform(plan.commands)
         done = [command for command, deed in zip(plan.commands, deeds, strict=False) if not deed.refusal]
@@ -209,14 +224,28 @@ class Steering:
         return replace(plan, commands=(*plan.commands, *ends, *moves))
 
     async def _observe(self) -> View:
+        """A HAProxy that takes commands and does not say how it is, is not steered: the lease shall end, too."""
+        if self._is_lost:
+            await self._runtime.proxies()
         lease = await self._runtime.renew(LEASE_MS)
         proxies = await self._runtime.proxies()
+        ours = {service.proxy for cluster in self.steered for service in cluster.services}
+        self._hearing.looked((proxy for proxy in proxies if proxy.name in ours), time.monotonic())
         return View(
             lease=replace(lease, stuck=self._with_ages(lease.stuck)),
             proxies={proxy.name: proxy for proxy in proxies},
             workers=self._old.seen_beside(lease.pid),
             asked=self._asked(),
         )
+
+    def _ages(self) -> SourceAges:
+        now = time.monotonic()
+        ages = {("", "HAProxy", ""): now - self._observed_at, ("", "check log", ""): self._hearing.age_s(now)}
+        if (age_s := self._old.age_s(now)) is not None:
+            ages["", "master socket", ""] = age_s
+        for it in self.steered:
+            ages |= {(it.scope, *source): age_s for source, age_s in it.watcher.source_ages(now).items()}
+        return ages
 
     def _with_ages(self, stuck: Sequence[Stuck]) -> tuple[Stuck, ...]:
         now = time.monotonic()
@@ -253,6 +282,14 @@ class Steering:
             watcher.check_has_passed(server)
         self._up[state.name] = up
 
+    def _count(self, cluster: Steered, proxy: str, served: Sequence[ServerState], now: float) -> None:
+        """Sessions of the primary that are all gone at once may be its end, and so may clients who cannot connect."""
+        one = served[0] if len(served) == 1 else None
+        name, sessions, failed = (one.name, one.sessions, one.failed_connects) if one else (None, 0, 0)
+        self._counters[proxy], is_hint = looked(self._counters.get(proxy, Counter()), name, sessions, failed, now)
+        if is_hint:
+            cluster.watcher.hint()
+
     def _set_pace(self, cluster: Steered, situation: Situation, now: float) -> None:
         has_hint = now - cluster.watcher.hinted_at < HINT_S
         since = self._flux_since.setdefault(cluster.scope, now)
@@ -266,20 +303,15 @@ class Steering:
         if done:
             log.info("steered", service=proxy, did="; ".join(done))
         refusal = next((f"{deed.command}: {deed.refusal}" for deed in deeds if deed.refusal), "")
-        if refusal != self._refused.get(proxy, ""):
-            if refusal:
-                log.error("HAProxy has refused a command", service=proxy, why=refusal)
-            else:
-                log.info("HAProxy takes commands again", service=proxy)
-            self._refused[proxy] = refusal
-        if plan.warnings != self._warned.get(proxy, ()):
-            for warning in plan.warnings:
-                log.warning(warning, service=proxy)
-            self._warned[proxy] = plan.warnings
+        self._refusals.setdefault(proxy, _refusals(proxy)).tell(refusal)
+        self._warnings.setdefault(proxy, _warnings(proxy)).tell("; ".join(plan.warnings))
 
-    def _tell_problem(self, problem: str) -> None:
-        if problem and not self._problem:
-            log.warning("HAProxy cannot be steered, its own checks go on", why=problem)
-        elif self._problem and not problem:
-            log.info("HAProxy is steered again")
-        self._problem = problem
+
+def _refusals(proxy: str) -> Trouble:
+    begins, ends = "HAProxy has refused a command", "HAProxy takes commands again"
+    return Trouble(begins, ends, level="error", reasons=SOME_REASONS, service=proxy)
+
+
+def _warnings(proxy: str) -> Trouble:
+    begins, ends = "its members contradict each other", "its members agree again"
+    return Trouble(begins, ends, reasons=SOME_REASONS, service=proxy)

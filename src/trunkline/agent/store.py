@@ -12,9 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
-import structlog
-
 from trunkline.adapters.etcd import EtcdClient
+from trunkline.agent.trouble import Trouble
 from trunkline.config.settings import StoreSettings
 from trunkline.errors import StoreError
 from trunkline.model.facts import LeaderKey
@@ -24,8 +23,6 @@ QUESTION_TIMEOUT_S = 0.5
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
 LOOK_S = 10.0
 """A watch whose etcd is gone without a word ends when a question beside it has no answer, asked so often."""
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +47,9 @@ class EtcdStore:
         self._key = leader_path(settings.namespace, scope)
         self._client = EtcdClient(settings.etcd, timeout_s=QUESTION_TIMEOUT_S)
         self._is_open = False
+        self._heard_at = time.monotonic()
         self._known: Known | None = None
-        self._problem = ""
+        self._trouble = Trouble("the store cannot be asked, other members are", "the store answers again", scope=scope)
 
     async def run(self, changed: Callable[[], None]) -> NoReturn:
         """Watch for as long as the task lives; an etcd that is gone is waited for."""
@@ -64,7 +62,7 @@ class EtcdStore:
                     try:
                         await self._watch(changed)
                     except StoreError as problem:
-                        self._tell(problem.message)
+                        self._trouble.tell(problem.message)
                     pause_s = FIRST_PAUSE_S if time.monotonic() - began > LOOK_S else min(2 * pause_s, LONGEST_PAUSE_S)
                     await asyncio.sleep(pause_s)
             finally:
@@ -78,6 +76,10 @@ class EtcdStore:
         left_s = None if known.ends_at is None else known.ends_at - now
         return LeaderKey(holder=known.holder, age_s=now - known.at, source=self.name, remaining_s=left_s)
 
+    def ages(self, now: float) -> tuple[tuple[str, float], ...]:
+        """Since the last answer or event."""
+        return ((self.name, now - self._heard_at),)
+
     async def ask(self) -> LeaderKey | None:
         """The key, and what is left of its lease; None where etcd does not answer."""
         if not self._is_open:
@@ -85,7 +87,7 @@ class EtcdStore:
         try:
             await self._read()
         except StoreError as problem:
-            self._tell(problem.message)
+            self._trouble.tell(problem.message)
             return None
         return self.leader_key(time.monotonic())
 
@@ -97,7 +99,7 @@ class EtcdStore:
         if reading.entry is not None and reading.entry.lease:
             with suppress(StoreError):  # the key itself is what counts
                 await self._ask_lease(reading.entry.lease)
-        self._tell("")
+        self._trouble.tell("")
         return reading.revision
 
     async def _ask_lease(self, lease: int) -> None:
@@ -110,6 +112,7 @@ class EtcdStore:
 
     def _learn(self, entry: Entry | None, at: float, revision: int) -> None:
         """Of two answers the one of the later revision counts, whichever came first."""
+        self._heard_at = max(self._heard_at, at)
         before = self._known
         if before is not None and (revision, at) < (before.revision, before.at):
             return
@@ -148,14 +151,6 @@ class EtcdStore:
         while True:
             await asyncio.sleep(LOOK_S)
             await self._read()
-
-    def _tell(self, problem: str) -> None:
-        """A failure once when it starts and once when it ends."""
-        if problem and not self._problem:
-            log.warning("the store cannot be asked, other members are", why=problem)
-        elif self._problem and not problem:
-            log.info("the store answers again", store=self._client.url)
-        self._problem = problem
 
 
 def leader_path(namespace: str, scope: str) -> str:

@@ -19,6 +19,7 @@ from trunkline.agent.configuration import Sources, configure
 from trunkline.agent.following import Following
 from trunkline.agent.keeper import Keeper
 from trunkline.agent.tasks import Tasks
+from trunkline.agent.trouble import SOME_REASONS, Trouble
 from trunkline.config.settings import ClusterSettings, Settings
 from trunkline.errors import TrunklineError
 from trunkline.model.cluster import ClusterView
@@ -42,6 +43,10 @@ class Supervisor:
         self._changed = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
         self._refused = ""
+        self._refusals = Trouble(
+            "HAProxy goes on as it was", "HAProxy has what it should have again", level="error", reasons=SOME_REASONS
+        )
+        self._memory = Trouble("the members cannot be remembered", "the members are remembered again", level="error")
         self._retry_s = RETRY_FIRST_S
 
     def start(self, tasks: Tasks) -> None:
@@ -73,6 +78,7 @@ class Supervisor:
                 await self.keeper.apply(configure(sources, self.keeper.place.paths), is_asked_for=True)
             old, self._followings = self._followings, followings
             self.settings, self._refused = settings, ""
+            self._refusals.tell("")
         await tasks.cancel(*(_task_name(it) for it in old if it not in followings))
         self._follow((it for it in followings if it not in old), tasks)
         for what in self._fixed(settings):
@@ -97,16 +103,14 @@ class Supervisor:
 
     async def _follow_one(self, following: Following) -> NoReturn:
         """What ends a start (a member of another cluster, certificates that cannot be read) is only logged later."""
-        told = ""
+        trouble = Trouble("a cluster cannot be followed", "", level="error", reasons=SOME_REASONS)
         while True:
             try:
                 await following.follow(self._changed.set)
             except TrunklineError as error:
                 if not self.keeper.serves.is_set():
                     raise
-                if error.message != told:
-                    log.error("a cluster cannot be followed", cluster=following.name, why=error.message)
-                told = error.message
+                trouble.tell(error.message, cluster=following.name)
                 await asyncio.sleep(RETRY_FIRST_S)
 
     async def _reconcile(self) -> NoReturn:
@@ -129,16 +133,14 @@ class Supervisor:
                 raise  # whoever started us is told
             self._refuse(error)
         else:
-            if self._refused:
-                log.info("HAProxy has what it should have again")
             self._refused = ""
+            self._refusals.tell("")
 
     def _refuse(self, error: TrunklineError) -> None:
         is_known = error.message == self._refused
         self._retry_s = min(self._retry_s * 2, RETRY_LAST_S) if is_known else RETRY_FIRST_S
-        if not is_known:
-            log.error("HAProxy goes on as it was", why=error.message)
         self._refused = error.message
+        self._refusals.tell(error.message)
 
     def _memory_text(self) -> str:
         return memory.as_text((it.chosen, it.known) for it in self._followings if it.known is not None)
@@ -149,7 +151,9 @@ class Supervisor:
             try:
                 memory.store(directory, text)
             except TrunklineError as error:
-                log.error("the members cannot be remembered", why=error.message)
+                self._memory.tell(error.message)
+            else:
+                self._memory.tell("")
 
 
 def followings_for(

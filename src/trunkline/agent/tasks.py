@@ -14,6 +14,8 @@ import structlog
 from trunkline.errors import TrunklineError
 
 AGAIN_AFTER_S = 5.0
+MOST_DEFECTS = 20
+"""Of one task: what happens again and again is told once."""
 
 log = structlog.get_logger()
 
@@ -60,6 +62,7 @@ class Tasks:
             raise self._error
 
     async def _guard(self, name: str, eternal: Eternal) -> None:
+        told: set[str] = set()
         while True:
             try:
                 await eternal()
@@ -67,6 +70,8 @@ class Tasks:
                 self._error = error
                 self._failed.set()
                 return
-            except Exception:
-                log.exception("a defect of trunkline itself; please report it", task=name)
+            except Exception as error:
+                if repr(error) not in told and len(told) < MOST_DEFECTS:
+                    log.exception("a defect of trunkline itself; please report it", task=name)
+                    told.add(repr(error))
             await asyncio.sleep(self._again_after_s)

@@ -19,6 +19,7 @@ from trunkline.agent.configuration import Configuration, Sources, configure, req
 from trunkline.agent.discovery import Known, resolved
 from trunkline.agent.keeper import SAFE_REMOVAL
 from trunkline.agent.members import Members
+from trunkline.agent.trouble import SOME_REASONS, Trouble
 from trunkline.config.settings import Settings
 from trunkline.errors import TrunklineError
 from trunkline.model.cluster import ClusterView
@@ -45,7 +46,9 @@ class Upkeep:
         self._settings, self._paths, self._host, self._directory = settings, paths, host, directory
         self._members: Members | None = None
         self._binary: HAProxyBinary | None = None
-        self._told = ""
+        self._trouble = Trouble(
+            "members are not followed", "members are followed again", level="error", reasons=SOME_REASONS
+        )
 
     async def run(self, knowns: Callable[[], tuple[Known | None, ...]]) -> NoReturn:
         """Bring what is known to HAProxy whenever it changes, and see members that have left to their end."""
@@ -71,11 +74,7 @@ class Upkeep:
                 problem = await self._adopt(views)
             except TrunklineError as error:
                 problem = error.message
-        if problem and problem != self._told:
-            log.error("members are not followed", why=problem)
-        elif self._told and not problem:
-            log.info("members are followed again")
-        self._told = problem
+        self._trouble.tell(problem)
 
     async def _adopt(self, views: tuple[ClusterView, ...]) -> str:
         """What is in the way, "" for nothing."""

@@ -7,9 +7,9 @@ none waits for another, so that a source that hangs costs only itself. Nothing i
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
 from trunkline.adapters.patroni_rest import PatroniRest
@@ -20,7 +20,7 @@ from trunkline.agent.other_members import OtherMembers
 from trunkline.config.settings import ApiSettings
 from trunkline.errors import PatroniError, SilentError
 from trunkline.model.desired import Server
-from trunkline.model.facts import LeaderKey, MemberFacts, PortFact, RestFact
+from trunkline.model.facts import LeaderKey, MemberFacts, PortFact, PortVerdict, RestFact
 from trunkline.plan.pace import AT_REST, Pace, rest_pause_s
 
 ANSWER_TIMEOUT_S = 1.0
@@ -46,8 +46,11 @@ class _Member:
     api_url: str
     rest: RestFact | None = None
     rest_at: float = 0.0
+    well_since: float | None = None
+    rest_answered_at: float = field(default_factory=time.monotonic)
     port: PortFact | None = None
     port_at: float = 0.0
+    port_answered_at: float = field(default_factory=time.monotonic)
     check_silent_at: float | None = None
     check_passed_at: float = 0.0
     is_served: bool = False
@@ -100,6 +103,9 @@ class Watcher:
     def set_pace(self, pace: Pace) -> None:
         """Ask at this pace from now on; a quicker one takes effect at once."""
         is_quicker = pace.rest_s < self.pace.rest_s
+        if self.pace.port_s is None:
+            for member in self._members.values():
+                member.port_answered_at = time.monotonic()
         self.pace = pace
         if is_quicker:
             self.hurry()
@@ -144,6 +150,14 @@ class Watcher:
         """The leader key, where anybody could tell."""
         return self.source.leader_key(now)
 
+    def source_ages(self, now: float) -> Mapping[tuple[str, str], float]:
+        """By source and member ("" for none): since the last question that had an answer. Ports only while asked."""
+        ages = {(f"leader key ({name})", ""): age_s for name, age_s in self.source.ages(now)}
+        ages |= {("rest", name): now - member.rest_answered_at for name, member in self._members.items()}
+        if self.pace.port_s is not None:
+            ages |= {("port", name): now - member.port_answered_at for name, member in self._members.items()}
+        return ages
+
     def _begin(self, name: str) -> None:
         member = self._members[name]
         self._tasks[name] = [
@@ -174,8 +188,11 @@ class Watcher:
             if member.rest is not None:
                 lag_s = self._lag_s(member, member.rest)
                 member.rest = replace(member.rest, took_s=time.monotonic() - asked_at, lag_s=lag_s)
+                if member.rest.answer is not None:
+                    member.rest_answered_at = asked_at
             member.rest_at = asked_at
             member.rest = _unless_overtaken(member.rest, asked_at, member.check_passed_at)
+            member.well_since = _well_since(member)
             if _gist(before) != _gist(member.rest):
                 self._changed()
             await self._pause(asked_at, lambda: self._rest_pause_s(member))
@@ -226,6 +243,8 @@ class Watcher:
                 took_s = time.monotonic() - asked_at
                 before = member.port.verdict if member.port else None
                 member.port, member.port_at = PortFact(verdict=verdict, age_s=0.0, took_s=took_s), asked_at
+                if verdict is not PortVerdict.SILENT:
+                    member.port_answered_at = asked_at
                 if verdict is not before:
                     self._changed()
             await self._pause(asked_at, lambda: self.pace.port_s)
@@ -240,11 +259,15 @@ class Watcher:
                 await self._served.wait()
                 patience_s = OUTLAST_S
             began = time.monotonic()
-            with suppress(OSError):
-                if await outlast(postgres.address, postgres.port, for_s=patience_s):
-                    patience_s = max(OUTLAST_PAUSE_S, PATIENCE * (time.monotonic() - began))
-                    self.hint()
-                    self._changed()
+            try:
+                has_ended = await outlast(postgres.address, postgres.port, for_s=patience_s)
+            except OSError:
+                has_ended = False
+                self.hint()
+            if has_ended:
+                patience_s = max(OUTLAST_PAUSE_S, PATIENCE * (time.monotonic() - began))
+                self.hint()
+                self._changed()
             await asyncio.sleep(max(0.0, began + OUTLAST_PAUSE_S - time.monotonic()))
 
     async def _ask_key(self) -> NoReturn:
@@ -285,11 +308,21 @@ def _facts(name: str, member: _Member, now: float) -> MemberFacts:
     return MemberFacts(
         name=name,
         server=member.server.name,
-        rest=replace(member.rest, age_s=now - member.rest_at) if member.rest else None,
+        rest=replace(member.rest, age_s=now - member.rest_at, well_s=_well_s(member, now)) if member.rest else None,
         port=replace(member.port, age_s=now - member.port_at) if member.port else None,
         check_silent_s=now - silent_at if silent_at is not None and now - silent_at < CHECK_MEMORY_S else None,
         address=str(member.server.postgres),
     )
+
+
+def _well_since(member: _Member) -> float | None:
+    if member.rest is None or member.rest.answer is None or not member.rest.answer.accepts_writes:
+        return None
+    return member.well_since if member.well_since is not None else time.monotonic()
+
+
+def _well_s(member: _Member, now: float) -> float:
+    return now - member.well_since if member.well_since is not None else 0.0
 
 
 def _unless_overtaken(fact: RestFact | None, asked_at: float, passed_at: float) -> RestFact | None:

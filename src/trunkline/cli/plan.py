@@ -21,7 +21,7 @@ from trunkline.cli.options import (
 from trunkline.cli.status_picture import printable
 from trunkline.config.settings import Settings
 from trunkline.errors import UsageError
-from trunkline.model.planned import ServicePlan
+from trunkline.model.planned import MemberStance, ServicePlan
 from trunkline.model.status import MemberStatus, Status
 from trunkline.operate.plan import read_plans
 from trunkline.operate.status import read_status
@@ -61,20 +61,31 @@ def explain(
     scope: ScopeOption = None,
     patroni_config: PatroniConfigOption = None,
     directory: DirectoryOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the same as JSON (docs/agent.md).")] = False,
 ) -> None:
-    """Say in sentences why a member is in or out of each service, right now."""
+    """Say in sentences why a member is in or out of each service, right now.
+
+    What the agent that runs has decided last, and on which facts; where none runs, what one would decide.
+    """
     settings = settings_from(config, patroni, scope, patroni_config, directory=directory)
-    plans, status = asyncio.run(_both(settings))
+    plans, status, is_running = asyncio.run(_both(settings))
     names = sorted(it.name for cluster in status.clusters for it in cluster.members)
     if member is not None and member not in names:
         raise UsageError(f"there is no member {member!r}", hint=f"the members are {', '.join(names) or 'not known'}")
     members = [it for cluster in status.clusters for it in cluster.members if member in (None, it.name)]
-    _say(line for it in members for line in _member(it, plans))
+    if as_json:
+        told = {"is_agent_running": is_running, "members": [_explained(it, plans) for it in members]}
+        sys.stdout.write(json.dumps(told, indent=2) + "\n")
+    else:
+        _say(line for it in members for line in _member(it, plans, "the agent" if is_running else "an agent"))
 
 
-async def _both(settings: Settings) -> tuple[tuple[ServicePlan, ...], Status]:
-    plans, status = await asyncio.gather(read_plans(settings), read_status(settings))
-    return plans, status
+async def _both(settings: Settings) -> tuple[tuple[ServicePlan, ...], Status, bool]:
+    """What was decided, or would be, and by an agent that runs or not."""
+    status = await read_status(settings)
+    if status.agent is not None and status.agent.pid is not None and status.agent.services:
+        return status.agent.services, status, True
+    return await read_plans(settings), status, False
 
 
 def _say(lines: Iterator[str]) -> None:
@@ -96,15 +107,28 @@ def _service(it: ServicePlan) -> Iterator[str]:
         yield "  nothing to do"
 
 
-def _member(member: MemberStatus, plans: tuple[ServicePlan, ...]) -> Iterator[str]:
+def _explained(member: MemberStatus, plans: tuple[ServicePlan, ...]) -> dict[str, object]:
+    stances = _stances(plans)
+    services = [
+        asdict(it) | {"agent": asdict(stance) if (stance := stances.get((it.service, member.name))) else None}
+        for it in member.services
+    ]
+    return asdict(member) | {"services": services}
+
+
+def _stances(plans: tuple[ServicePlan, ...]) -> dict[tuple[str, str], MemberStance]:
+    return {(it.service, stance.member): stance for it in plans for stance in it.members}
+
+
+def _member(member: MemberStatus, plans: tuple[ServicePlan, ...], agent: str) -> Iterator[str]:
     yield f"{member.name} at {member.address}"
-    stances = {(it.service, stance.member): stance for it in plans for stance in it.members}
+    stances = _stances(plans)
     for service in member.services:
         place = "in" if service.takes_sessions else "out"
         yield f"  {service.service}: {place}, {service.reason}"
         stance = stances.get((service.service, member.name))
         if stance is not None:
-            yield f"    the agent: {stance.stance}{_leased(stance.leased)}, since {stance.because}"
+            yield f"    {agent}: {stance.stance}{_leased(stance.leased)}, since {stance.because}"
             yield f"    {stance.facts}"
 
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trunkline.model.desired import ServiceKind
+from trunkline.model.planned import AgentPlan
 from trunkline.model.status import (
     ClusterStatus,
     HAProxyStatus,
@@ -36,6 +37,7 @@ def draw(status: Status) -> RenderableType:
     return Group(
         *(part for cluster in status.clusters for part in _cluster(cluster, is_asked=not status.haproxy.problem)),
         *_drains_problem(status),
+        *_agent(status.agent),
         _haproxy(status.haproxy),
         _verdict(status),
     )
@@ -150,6 +152,25 @@ def _list(notes: list[tuple[str, str]]) -> Table:
 def _drains_problem(status: Status) -> Iterator[Text]:
     if status.drains_problem:
         yield Text(f"What was asked for cannot be read: {printable(status.drains_problem)}", style=BAD)
+
+
+def _agent(agent: AgentPlan | None) -> Iterator[RenderableType]:
+    """What it has decided of whom; in one line for each service, and one for each thing that it has to do."""
+    if agent is None:
+        return
+    if agent.pid is None:
+        yield Text(f"{agent.problem[:1].upper()}{agent.problem[1:]}.", style=QUIET)
+        return
+    if agent.problem:
+        yield Text(f"The agent (pid {agent.pid}) cannot steer HAProxy: {printable(agent.problem)}", style=BAD)
+    age = f", {agent.age_s:.1f} s ago" if agent.age_s is not None else ""
+    lines = [f"agent, pid {agent.pid}{age}"]
+    for service in agent.services:
+        stances = ", ".join(f"{it.member} {it.stance}" for it in service.members)
+        lines.append(f"  {service.service}: {stances or 'nobody is known'}")
+        lines += [f"    {command.command} ({command.reason})" for command in service.commands]
+        lines += [f"    WARNING: {warning}" for warning in service.warnings]
+    yield Text(printable("\n".join(lines)), style=QUIET)
 
 
 def _haproxy(haproxy: HAProxyStatus) -> Text:

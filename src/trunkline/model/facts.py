@@ -32,7 +32,8 @@ class RestFact:
 
     `answer`: None where there was none, and `why` says why not. `age_s`: since the question was *sent*, so that an
     answer in flight is never younger than what overtook it; `took_s` later the answer was there. `lag_s`: how far its
-    replay was behind then, 0 where it was not, None where nobody could tell.
+    replay was behind then, 0 where it was not, None where nobody could tell. `well_s`: how long ago the first of the
+    answers came that have passed the truth check ever since.
     """
 
     answer: MemberAnswer | None
@@ -40,6 +41,7 @@ class RestFact:
     why: str = ""
     took_s: float = 0.0
     lag_s: float | None = None
+    well_s: float = 0.0
 
     @property
     def answered_s(self) -> float:

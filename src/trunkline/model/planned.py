@@ -1,4 +1,4 @@
-"""What the agent would do now, for a person to read: the object that `trunkline plan` prints (docs/agent.md).
+"""What the agent does and why, for a person to read: the object that `trunkline plan`, `status` and `explain` print.
 
 Values only. Field names are the keys of `--json`: added to, never renamed.
 """
@@ -37,3 +37,14 @@ class ServicePlan:
     members: tuple[MemberStance, ...]
     commands: tuple[PlannedCommand, ...]
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentPlan:
+    """What the agent that steers this HAProxy has decided last. `pid`: None where none answers, for the reason in
+    `problem`; else `problem` says why it cannot steer, "" when it does. `age_s`: of what its decisions rest on."""
+
+    pid: int | None
+    age_s: float | None
+    problem: str = ""
+    services: tuple[ServicePlan, ...] = ()

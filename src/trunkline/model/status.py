@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from trunkline.model.cluster import Role
 from trunkline.model.desired import ServiceKind
+from trunkline.model.planned import AgentPlan
 from trunkline.model.proxy import Health
 
 
@@ -127,9 +128,10 @@ class HAProxyStatus:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """Everything. `is_primary_reachable`: of every cluster that has a port for its primary. `drains_problem`: why what
-    people have asked for cannot be read, "" when it can."""
+    people have asked for cannot be read, "" when it can. `agent`: None where nobody has asked what it has decided."""
 
     is_primary_reachable: bool
     haproxy: HAProxyStatus
     clusters: tuple[ClusterStatus, ...]
     drains_problem: str = ""
+    agent: AgentPlan | None = None

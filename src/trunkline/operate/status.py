@@ -21,6 +21,7 @@ from trunkline.model.facts import Workers
 from trunkline.model.intent import Asked, asked
 from trunkline.model.proxy import ProxyView
 from trunkline.model.status import Status
+from trunkline.operate.agent import read_agent_plan
 from trunkline.operate.places import find_directory, find_haproxy
 from trunkline.plan.explain import ClusterFacts, Facts, explain, wanted_services
 
@@ -48,6 +49,7 @@ async def observe(settings: Settings) -> Facts:
     """What Patroni and HAProxy say, within a few times the settings' timeouts."""
     paths = find_haproxy(settings)
     asking = asyncio.create_task(_proxy(paths.admin_socket), name="ask HAProxy")
+    deciding = asyncio.create_task(read_agent_plan(paths), name="ask the agent")
     looking = asyncio.create_task(_workers(paths.master_socket), name="look at old workers")
     remembered = memory.load(find_directory(settings))
     views = await asyncio.gather(*(_view(chosen, remembered) for chosen in settings.clusters))
@@ -65,6 +67,7 @@ async def observe(settings: Settings) -> Facts:
         workers=await looking,
         asked=known,
         asked_problem=asked_problem,
+        agent=await deciding,
     )
 
 

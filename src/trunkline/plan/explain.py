@@ -12,6 +12,7 @@ from trunkline.model.cluster import ClusterView, Member, MemberAnswer, Role
 from trunkline.model.desired import HostFacts, Service, ServiceKind
 from trunkline.model.facts import Workers
 from trunkline.model.intent import Asked, Drain
+from trunkline.model.planned import AgentPlan
 from trunkline.model.proxy import Health, ProxyState, ProxyView, ServerState
 from trunkline.model.status import (
     ClusterStatus,
@@ -49,7 +50,8 @@ class ClusterFacts:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """`clusters`: one for each of the settings, in their order. `proxy`: None where HAProxy did not answer, for the
-    reason in `proxy_problem`. `asked`: what people have asked for, as far as it can be read (`asked_problem`)."""
+    reason in `proxy_problem`. `asked`: what people have asked for, as far as it can be read (`asked_problem`).
+    `agent`: None where nobody has asked it."""
 
     clusters: tuple[ClusterFacts, ...]
     socket: str
@@ -58,6 +60,7 @@ class Facts:
     workers: Workers = field(default_factory=Workers)
     asked: tuple[Asked, ...] = ()
     asked_problem: str = ""
+    agent: AgentPlan | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +142,7 @@ def explain(settings: Settings, facts: Facts) -> Status:
         ),
         clusters=clusters,
         drains_problem=facts.asked_problem,
+        agent=facts.agent,
     )
 
 

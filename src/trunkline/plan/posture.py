@@ -93,15 +93,19 @@ class Case:
 
     @property
     def port(self) -> PortVerdict | None:
-        """How its PostgreSQL has answered, where that is recent."""
+        """How its PostgreSQL has answered, where that is recent. Silence takes its time to be found, and to be found
+        again."""
         port = self.facts.port
-        return port.verdict if port is not None and port.age_s <= PORT_FRESH_S else None
+        if port is None:
+            return None
+        found_s = port.took_s if port.verdict is PortVerdict.SILENT else 0.0
+        return port.verdict if port.age_s <= PORT_FRESH_S + found_s else None
 
     @property
     def is_port_newer(self) -> bool:
-        """Whether PostgreSQL was asked after its API had answered."""
+        """Whether PostgreSQL was asked after its API had begun to say that all is well."""
         rest, port = self.facts.rest, self.facts.port
-        return rest is not None and port is not None and port.age_s <= rest.answered_s
+        return rest is not None and port is not None and port.age_s <= max(rest.answered_s, rest.well_s)
 
     @property
     def holds_key(self) -> bool:

@@ -19,8 +19,8 @@ from trunkline.testing.fake_lease import FakeLease
 from trunkline.wire.runtime import MONTHS
 
 COLUMNS = (
-    "pxname", "svname", "qcur", "qmax", "scur", "smax", "slim", "stot", "status", "weight", "act", "bck", "lastchg",
-    "type", "check_status", "check_code", "check_duration", "last_chk", "check_desc", "addr", "mode",
+    "pxname", "svname", "qcur", "qmax", "scur", "smax", "slim", "stot", "econ", "status", "weight", "act", "bck",
+    "lastchg", "type", "check_status", "check_code", "check_duration", "last_chk", "check_desc", "addr", "mode",
 )  # fmt: skip
 """Those of the real one that anybody reads, in its order."""
 
@@ -210,6 +210,7 @@ def _server(server: ServerState) -> dict[str, object]:
         "scur": server.sessions,
         "qcur": server.queued,
         "slim": "" if server.sessions_limit is None else server.sessions_limit,
+        "econ": server.failed_connects,
         "status": server.health,
         "act": int(not server.is_backup),
         "bck": int(server.is_backup),

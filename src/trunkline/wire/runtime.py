@@ -165,6 +165,7 @@ def _server(row: Row) -> ServerState:
         last_change_s=_number(row, "lastchg"),
         is_backup=_number(row, "bck") > 0,
         sessions_limit=_optional(row, "slim"),
+        failed_connects=sum(_number(row, column) for column in ("econ", "wretr", "wredis")),
     )
 
 
