@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -50,6 +51,27 @@ async def test_alone_it_steers_a_haproxy_that_somebody_else_runs(run: Supervised
         await run.said("trunkline stick postgres_primary/pg1 checks")
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
+    await run.stop()
+
+
+async def test_the_service_manager_is_told_that_it_is_ready_and_well(
+    run: Supervised, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.write(WITHOUT)
+    await run.serve()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(run.directory / "notify"))
+        manager.setblocking(False)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(run.directory / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "300000")
+        said = list[bytes]()
+        async with agent_beside(run) as process, asyncio.timeout(20):
+            while said.count(b"WATCHDOG=1") < 3:
+                said.append(await asyncio.get_running_loop().sock_recv(manager, 1000))
+            process.send_signal(signal.SIGTERM)
+            while said[-1] != b"STOPPING=1":
+                said.append(await asyncio.get_running_loop().sock_recv(manager, 1000))
+    assert b"READY=1\nSTATUS=steering HAProxy" in said
     await run.stop()
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from steering_world import World, any_world
+from structlog.testing import capture_logs
 
 from trunkline.adapters.runtime_socket import RuntimeSocket
 from trunkline.agent.steering import Seen, SourceAges, Steered, Steering
@@ -124,7 +125,7 @@ def several(draw: st.DrawFn) -> dict[str, World]:
     }
 
 
-async def steered(worlds: dict[str, World], refused: str = "") -> Worlds:
+async def steered(worlds: dict[str, World], refused: str = "", cycles: int = CYCLES) -> Worlds:
     """What becomes of these when the agent has gone through some cycles."""
     haproxy = Worlds(worlds, refused)
     steering = Steering(haproxy, None, Nobody(), lambda: tuple(it for world in worlds.values() for it in world.asked))
@@ -139,7 +140,7 @@ async def steered(worlds: dict[str, World], refused: str = "") -> Worlds:
         )
         for scope, its in clusters.items()
     )
-    for _ in range(CYCLES):
+    for _ in range(cycles):
         await steering.cycle()
     return haproxy
 
@@ -170,3 +171,18 @@ def test_a_refusal_is_reached_and_costs_its_own_service_alone() -> None:
             assert all(f" {proxy}/" in refused for proxy in differing), (refused, differing)
             hindered += bool(differing)
     assert hindered > 20
+
+
+def test_what_is_refused_for_ever_is_told_once_and_a_cycle_that_does_something_is_one_line() -> None:
+    chance = random.Random(11)
+    for _ in range(20):
+        worlds = {proxy: replace(any_world(chance), proxy=proxy, kind=kind) for _, proxy, kind in PLACES}
+        free = asyncio.run(steered(worlds))
+        if not free.given:
+            continue
+        refused = chance.choice(free.given)
+        with capture_logs() as told:
+            asyncio.run(steered(worlds, refused, cycles=200))
+        events = [line["event"] for line in told]
+        assert events.count("HAProxy has refused a command") <= 1
+        assert events.count("steered") <= CYCLES

@@ -56,7 +56,7 @@ async def test_a_stop_ends_every_task() -> None:
     assert ended.is_set()
 
 
-async def test_a_defect_is_logged_and_the_task_begins_again() -> None:
+async def test_a_defect_is_logged_once_and_the_task_begins_again() -> None:
     times, is_enough = 0, asyncio.Event()
 
     async def breaks() -> NoReturn:
@@ -72,7 +72,7 @@ async def test_a_defect_is_logged_and_the_task_begins_again() -> None:
         tasks.start("counting", breaks)
         await asyncio.wait_for(tasks.until(is_enough), 5)
     structlog.reset_defaults()
-    line = json.loads(stream.getvalue().splitlines()[0])
+    (line,) = map(json.loads, stream.getvalue().splitlines())
     assert line["task"] == "counting"
     assert "ZeroDivisionError" in line["exception"]
 

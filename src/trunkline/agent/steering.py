@@ -187,14 +187,17 @@ class Steering:
         self._trouble.tell("")
         self._is_lost = False
         now = self._observed_at = time.monotonic()
-        did: list[Deed] = []
-        for cluster in self.steered:
-            for service in cluster.services:
-                situation = self._situation(cluster, service, view, now)
-                if situation is not None:
-                    did += await self._steer(cluster, situation, view, now)
+        did: dict[str, tuple[Deed, ...]] = {}
+        try:
+            for cluster in self.steered:
+                for service in cluster.services:
+                    situation = self._situation(cluster, service, view, now)
+                    if situation is not None:
+                        did[service.proxy] = await self._steer(cluster, situation, view, now)
+        finally:
+            _tell(did)
         self._observer.cycled(time.monotonic() - began, "", self._ages())
-        return any(not deed.refusal for deed in did)
+        return any(not deed.refusal for deeds in did.values() for deed in deeds)
 
     async def _steer(self, cluster: Steered, situation: Situation, view: View, now: float) -> tuple[Deed, ...]:
         if situation.kind is ServiceKind.PRIMARY:
@@ -206,7 +209,7 @@ class Steering:
         deeds = await self._executor.perform(plan.commands)
         done = [command for command, deed in zip(plan.commands, deeds, strict=False) if not deed.refusal]
         self._gone.told(situation, done)
-        self._tell(situation.state.name, plan, deeds)
+        self._tell_trouble(situation.state.name, plan, deeds)
         ended = self._gone.count(situation, view.lease.pid) if situation.kind is ServiceKind.PRIMARY else 0
         at_s = time.time() - (time.monotonic() - now)
         self._observer.saw(Seen(situation=situation, lease=view.lease, at_s=at_s, deeds=deeds, ended=ended))
@@ -298,13 +301,18 @@ class Steering:
             del self._flux_since[cluster.scope]
         cluster.watcher.set_pace(pace)
 
-    def _tell(self, proxy: str, plan: Plan, deeds: Sequence[Deed]) -> None:
-        done = [f"{deed.command} ({deed.reason})" for deed in deeds if not deed.refusal]
-        if done:
-            log.info("steered", service=proxy, did="; ".join(done))
+    def _tell_trouble(self, proxy: str, plan: Plan, deeds: Sequence[Deed]) -> None:
         refusal = next((f"{deed.command}: {deed.refusal}" for deed in deeds if deed.refusal), "")
         self._refusals.setdefault(proxy, _refusals(proxy)).tell(refusal)
         self._warnings.setdefault(proxy, _warnings(proxy)).tell("; ".join(plan.warnings))
+
+
+def _tell(did: Mapping[str, Sequence[Deed]]) -> None:
+    """One line for a cycle that has changed something."""
+    done = {proxy: [it for it in deeds if not it.refusal] for proxy, deeds in did.items()}
+    if services := [proxy for proxy, deeds in done.items() if deeds]:
+        words = [f"{deed.command} ({deed.reason})" for deeds in done.values() for deed in deeds]
+        log.info("steered", service=", ".join(services), did="; ".join(words))
 
 
 def _refusals(proxy: str) -> Trouble:
