@@ -13,6 +13,7 @@ import pytest
 from contract_subjects import Postgres
 from supervised import Supervised
 from test_agent_attaches import WITHOUT, agent_beside, agent_pid
+from test_members import becomes, fourth, rests, story_of
 from test_plan import said
 
 from trunkline.adapters.files import read_text
@@ -22,6 +23,7 @@ from trunkline.model.facts import Sticky
 from trunkline.model.proxy import Health
 from trunkline.testing.fake_cluster import FakeCluster
 
+__all__ = ["fourth"]  # a fixture
 pytestmark = pytest.mark.haproxy
 REPLICAS = "postgres_replicas"
 
@@ -212,6 +214,35 @@ async def test_it_ends_by_itself_and_a_damaged_store_changes_nothing(run: Superv
     await run.said("a drain is over")
     await run.until(takes(run, "pg2", "pg3"))
     await run.until(partial(_is_quiet, run))
+
+
+async def test_a_member_that_came_meanwhile_and_leaves_for_good(
+    run: Supervised, cluster: FakeCluster, fourth: Postgres
+) -> None:
+    """HAProxy 2.6 lets nothing be leased of it, which is said."""
+    await run.serve()
+    await run.said("steering HAProxy")
+    await cluster.join(story_of(fourth))
+    await becomes(run, REPLICAS, "pg4", Health.UP)
+    is_leasable = not (await run.runtime.view()).info.version.startswith("2.6")
+    code, _, err = await said(run, "drain", "pg4", "--reason", "to be replaced")
+    if is_leasable:
+        assert code == 0, err
+        await run.until(takes(run, "pg2", "pg3"))
+    else:
+        assert code == 1
+        assert f"not done in {REPLICAS}: HAProxy 2.6 lets nothing be leased" in err
+        code, out, _ = await said(run, "plan")
+        assert "WARNING: pg4 cannot be drained by " in out
+    await cluster.leave("pg4")
+    await rests(run, REPLICAS, "pg4", in_maint=True)
+    code, out, _ = await said(run, "status")
+    assert "to be replaced; the cluster does not list it" in " ".join(out.split())
+    code, out, err = await said(run, "ready", "pg4")
+    assert code == 0, err
+    assert f"{REPLICAS}: MAINT, 0 sessions; the cluster does not list it any more" in out
+    code, _, _ = await said(run, "ready", "pg4")
+    assert code == 2
 
 
 async def _is_quiet(run: Supervised) -> bool:

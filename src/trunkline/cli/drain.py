@@ -149,4 +149,5 @@ def _drained(place: Place) -> str:
 def _ready(place: Place) -> str:
     if place.takes_sessions:
         return f"it gets new sessions, {place.sessions} now"
-    return f"{place.health.value}, {place.sessions} sessions; `trunkline explain` says why"
+    why = "`trunkline explain` says why" if place.is_listed else "the cluster does not list it any more"
+    return f"{place.health.value}, {place.sessions} sessions; {why}"

@@ -129,7 +129,8 @@ def _notes(cluster: ClusterStatus) -> Iterator[tuple[str, str]]:
     listed = {member.name for member in cluster.members}
     for drain in cluster.drains:
         if drain.member not in listed:
-            yield drain.member, f"{drain.sentence}; neither the cluster nor HAProxy has it"
+            unknown = "no Patroni could be asked" if cluster.problem else "the cluster does not list it"
+            yield drain.member, f"{drain.sentence}; {unknown}"
 
 
 def _places(member: MemberStatus) -> Iterator[tuple[str, str]]:

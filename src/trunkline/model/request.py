@@ -8,18 +8,20 @@ from trunkline.model.proxy import Health
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """The member that is meant. `services`: HAProxy's proxies for replicas. `warnings`: what a drain of it would mean
-    that somebody may not expect, in sentences."""
+    """The member that is meant. `services`: HAProxy's proxies for replicas. `is_listed`: the cluster has it, as far as
+    anybody knows. `warnings`: what a drain of it would mean that somebody may not expect, in sentences."""
 
     scope: str
     member: str
     services: tuple[str, ...]
+    is_listed: bool = True
     warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """The member in one service. `is_leased`: drained under the agent's lease. `is_leasable`: whether it could be."""
+    """The member in one service. `is_leased`: drained under the agent's lease. `is_leasable`: whether it could be.
+    `is_listed`: as of `Target`; else its server is on its way out."""
 
     service: str
     health: Health
@@ -27,16 +29,17 @@ class Place:
     takes_sessions: bool
     is_leased: bool
     is_leasable: bool = True
+    is_listed: bool = True
 
     @property
     def is_by_hand(self) -> bool:
-        """A person has set drain or maint, or its member has left."""
-        return not self.is_leased and self.health in (Health.DRAIN, Health.MAINT)
+        """A person has set drain or maint."""
+        return self.is_listed and not self.is_leased and self.health in (Health.DRAIN, Health.MAINT)
 
     @property
     def is_drained(self) -> bool:
         """It gets no new sessions, and will get none by a good check either."""
-        return self.is_leased or self.is_by_hand
+        return self.is_leased or self.health in (Health.DRAIN, Health.MAINT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,6 +63,7 @@ async def find_target(settings: Settings, member: str, scope: str | None) -> Tar
         scope=cluster.scope,
         member=member,
         services=tuple(it.service for it in services),
+        is_listed=any(it.name == member and it.state != "not listed" for it in cluster.members),
         warnings=tuple(_warnings(chosen, cluster, member, services)),
     )
 
@@ -190,6 +191,7 @@ def _place(target: Target, proxy: ProxyState, lease: Lease) -> Place | None:
         takes_sessions=server.takes_sessions,
         is_leased=any((it.proxy, it.server) == key and it.what is not Sticky.CHECKS for it in lease.stuck),
         is_leasable=key not in lease.unseen,
+        is_listed=target.is_listed,
     )
 
 
