@@ -59,8 +59,8 @@ def test_the_dry_run_tells_the_same() -> None:
     )
     example = next(it for it in EXAMPLES if it.name == "the drain of a replica of which nothing can be leased")
     assert describe(example.world.situation()).warnings == (
-        "pg1 cannot be drained by ana: kernel update; nothing can be leased of a server that came while HAProxy 2.6 ran, "
-        "until its next reload or start",
+        "pg1 cannot be drained by ana: kernel update; "
+        "nothing can be leased of a server that came while HAProxy 2.6 ran, until its next reload or start",
     )
 
 
