@@ -56,27 +56,38 @@ class PatroniRest:
         self._api = api
         self._headers = "".join(f"{name}: {value}\r\n" for name, value in _login(api).items()).encode("latin-1")
         self._session: ClientSession | None = None
+        self._is_open = False
 
     async def __aenter__(self) -> Self:
-        api = self._api
-        self._session = ClientSession(
-            connector=TCPConnector(
-                ssl=client_context(api, section="api", error=PatroniError),
-                resolver=_Resolver(api.timeout_s),
-                use_dns_cache=False,
-                force_close=True,
-                limit=0,
-            ),
-            headers=_login(api),
-            timeout=ClientTimeout(total=api.timeout_s),
-        )
+        self._is_open = True
+        if self._api.ca_file is not None or self._api.cert_file is not None:
+            self._library()  # which says now what is wrong with them
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
+        self._is_open = False
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def _library(self) -> ClientSession:
+        """Made when it is needed: what a system trusts is a megabyte, and there are two of us for each cluster."""
+        api = self._api
+        if self._session is None:
+            self._session = ClientSession(
+                connector=TCPConnector(
+                    ssl=client_context(api, section="api", error=PatroniError),
+                    resolver=_Resolver(api.timeout_s),
+                    use_dns_cache=False,
+                    force_close=True,
+                    limit=0,
+                ),
+                headers=_login(api),
+                timeout=ClientTimeout(total=api.timeout_s),
+            )
+        return self._session
 
     async def cluster(self, url: str) -> ClusterView:
         """`GET /cluster`: members, roles, addresses; without the dynamic configuration."""
@@ -141,14 +152,14 @@ class PatroniRest:
 
     async def _get(self, url: str) -> tuple[int, bytes]:
         """Status and body; everything that can go wrong on the way is a PatroniError."""
-        if self._session is None:
+        if not self._is_open:
             raise RuntimeError("PatroniRest is used outside of its `async with`")
         short = short_http.place_of(url)
         try:
             if short is not None:
                 status, body = await short_http.get(*short, self._headers, timeout_s=self._api.timeout_s)
             else:
-                status, body = await self._get_by_library(self._session, url)
+                status, body = await self._get_by_library(self._library(), url)
         except (ClientError, OSError, ValueError) as error:
             raise _translated(url, error, self._api) from error
         if status == 401:

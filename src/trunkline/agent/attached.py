@@ -23,7 +23,7 @@ from trunkline.adapters.runtime_socket import MasterSocket, RuntimeSocket
 from trunkline.adapters.systemd import notify
 from trunkline.agent import memory
 from trunkline.agent.discovery import Known
-from trunkline.agent.following import Following
+from trunkline.agent.following import Following, followings_for
 from trunkline.agent.leader import LeaderSource
 from trunkline.agent.library_store import LibraryStore
 from trunkline.agent.metrics import Metrics
@@ -97,7 +97,7 @@ async def _steer(
         if upkeep is None:
             knowns = partial(_remembered, settings, directory)
         else:
-            followings = tuple(Following(chosen) for chosen in settings.clusters)
+            followings = followings_for(settings, "", {})
             for following in followings:
                 tasks.start(f"follow {following.name}", partial(following.follow, upkeep.changed.set))
             knowns = partial(_followed, followings)

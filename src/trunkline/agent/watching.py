@@ -6,6 +6,7 @@ none waits for another, so that a source that hangs costs only itself. Nothing i
 
 import asyncio
 import math
+import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
@@ -21,8 +22,9 @@ from trunkline.config.settings import ApiSettings
 from trunkline.errors import PatroniError, SilentError
 from trunkline.model.desired import Server
 from trunkline.model.facts import LeaderKey, MemberFacts, PortFact, RestFact
-from trunkline.plan.pace import AT_REST, Pace
+from trunkline.plan.pace import AT_REST, Pace, shared
 
+HTTP_OK = 200
 ANSWER_TIMEOUT_S = 1.0
 PORT_TIMEOUT_S = 1.0
 FRESH_ENOUGH_S = 0.2
@@ -33,6 +35,8 @@ OUTLAST_S = 25.0
 
 OUTLAST_PAUSE_S = 1.0
 PATIENCE = 0.8
+SPREAD = 0.1
+"""A question comes by up to this part earlier or later, so that those of many members do not keep falling together."""
 
 
 @dataclass(slots=True)
@@ -48,6 +52,13 @@ class _Member:
     check_silent_at: float | None = None
     check_passed_at: float = 0.0
     is_served: bool = False
+    spread: float = 1.0
+
+    @property
+    def may_be_primary(self) -> bool:
+        """HAProxy serves it as that, or its API has said that it holds the leader lock."""
+        answer = self.rest.answer if self.rest is not None else None
+        return self.is_served or (answer is not None and answer.status_code == HTTP_OK)
 
 
 class Watcher:
@@ -56,7 +67,8 @@ class Watcher:
     def __init__(self, api: ApiSettings, changed: Callable[[], None], source: LeaderSource | None = None) -> None:
         self._others = OtherMembers()
         self.source: LeaderSource = Preferring(source, self._others) if source else self._others
-        self.pace = AT_REST
+        self.pace = self._own_pace = AT_REST
+        self._crowd = (1, 0)
         self.hinted_at = -math.inf
         self._api = api.model_copy(update={"timeout_s": min(ANSWER_TIMEOUT_S, api.timeout_s)})
         self._changed = changed
@@ -94,12 +106,28 @@ class Watcher:
                 self._begin(name)
         self._others.urls = tuple(url for _, url in wanted.values())
 
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Those that are watched."""
+        return tuple(sorted(self._members))
+
     def set_pace(self, pace: Pace) -> None:
         """Ask at this pace from now on; a quicker one takes effect at once."""
         is_quicker = pace.rest_s < self.pace.rest_s
-        self.pace = pace
+        if pace is not self.pace:
+            self.pace = pace
+            self._share()
         if is_quicker:
             self.hurry()
+
+    def share(self, *, clusters: int, members: int) -> None:
+        """It is one of so many clusters of this agent, which have so many members together."""
+        self._crowd = clusters, members
+        self._share()
+
+    def _share(self) -> None:
+        clusters, members = self._crowd
+        self._own_pace = shared(self.pace, clusters=clusters, members=members)
 
     def hurry(self) -> None:
         """Ask all members at once."""
@@ -141,6 +169,11 @@ class Watcher:
         """The leader key, where anybody could tell."""
         return self.source.leader_key(now)
 
+    def key_ends_s(self, now: float) -> float | None:
+        """Seconds until the lease behind the leader key ends, where its store tells."""
+        key = self.source.leader_key(now) if self.source is not self._others else None
+        return key.remaining_s if key is not None else None
+
     def _begin(self, name: str) -> None:
         member = self._members[name]
         self._tasks[name] = [
@@ -174,7 +207,11 @@ class Watcher:
             member.rest = _unless_overtaken(member.rest, asked_at, member.check_passed_at)
             if _gist(before) != _gist(member.rest):
                 self._changed()
-            await self._pause(asked_at, lambda: self.pace.rest_s)
+            member.spread = random.uniform(1 - SPREAD, 1 + SPREAD)
+            await self._pause(asked_at, lambda: self._rest_pace(member))
+
+    def _rest_pace(self, member: _Member) -> float:
+        return member.spread * (self._own_pace.primary_s if member.may_be_primary else self._own_pace.rest_s)
 
     def _lag_s(self, member: _Member, fact: RestFact) -> float | None:
         if fact.answer is None:

@@ -1,7 +1,10 @@
-"""How closely to look: at rest, at a member that is silent, or at a picture that is about to change. Pure."""
+"""How closely to look: at rest, at a member that is silent, or at a picture that is about to change. Pure.
+
+One cluster costs next to nothing; an agent of hundreds shares out what it may ask (docs/adr/0012).
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trunkline.plan.posture import Stance
 from trunkline.plan.steering import Judgement
@@ -11,18 +14,41 @@ LONG_BURST_S, ENDLESS_BURST_S = 10.0, 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """Seconds between two questions. `port_s`, `key_s`: None where they are not asked of our own accord."""
+    """Seconds between two questions: `rest_s` to an API, `primary_s` to that of the primary. `port_s`, `key_s`: None
+    where they are not asked of our own accord."""
 
     name: str
     rest_s: float
+    primary_s: float
     port_s: float | None
     key_s: float | None
 
 
-AT_REST = Pace(name="rest", rest_s=1.0, port_s=None, key_s=None)
-WATCHFUL = Pace(name="watchful", rest_s=0.25, port_s=0.5, key_s=0.25)
-BURST = Pace(name="burst", rest_s=0.01, port_s=0.1, key_s=0.05)
-LONG_BURST = Pace(name="long burst", rest_s=0.03, port_s=0.25, key_s=0.1)
+AT_REST = Pace(name="rest", rest_s=1.0, primary_s=0.4, port_s=None, key_s=None)
+WATCHFUL = Pace(name="watchful", rest_s=0.25, primary_s=0.25, port_s=0.5, key_s=0.25)
+BURST = Pace(name="burst", rest_s=0.01, primary_s=0.01, port_s=0.1, key_s=0.05)
+LONG_BURST = Pace(name="long burst", rest_s=0.03, primary_s=0.03, port_s=0.25, key_s=0.1)
+
+AT_REST_PER_S = 1000.0
+"""So many questions a second all APIs of all clusters together are asked at rest: with more members, replicas are
+asked less often."""
+
+SELDOM_S = 1.8
+"""Never less often than that: their answers would be stale before the next one that does not come in time
+(`posture.REST_FRESH_S`)."""
+
+MEMBERS_PER_BURST_S = 25_000.0
+"""A burst of one cluster among a thousand members asks every 40 ms, one among up to 250 every 10 ms."""
+
+
+def shared(pace: Pace, *, clusters: int, members: int) -> Pace:
+    """The same pace for one of so many clusters, which have so many members together."""
+    if pace is AT_REST:
+        left_per_s = AT_REST_PER_S - clusters / pace.primary_s
+        fair_s = (members - clusters) / left_per_s if left_per_s > 0 else SELDOM_S
+        return replace(pace, rest_s=min(SELDOM_S, max(pace.rest_s, fair_s)))
+    least_s = min(WATCHFUL.rest_s, members / MEMBERS_PER_BURST_S)
+    return replace(pace, rest_s=max(pace.rest_s, least_s), primary_s=max(pace.primary_s, least_s))
 
 
 def choose_pace(judgements: Sequence[Judgement], *, has_hint: bool, bursting_s: float) -> Pace:

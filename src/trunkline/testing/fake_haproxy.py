@@ -8,13 +8,14 @@ really says.
 import asyncio
 import csv
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from io import StringIO
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from trunkline.model.proxy import ProxyState, ProxyView, ServerState, Session
+from trunkline.model.proxy import Health, ProxyState, ProxyView, ServerState, Session
 from trunkline.testing.fake_lease import FakeLease
 from trunkline.wire.runtime import MONTHS
 
@@ -59,6 +60,15 @@ class FakeHAProxy:
     def view(self, view: ProxyView) -> None:
         self._view = view
         self._lease.check_anew()
+
+    def check_finds(self, target: str, health: Health) -> None:
+        """The next result of the check of one server, "proxy/server"; those of the others stay as they are."""
+        proxy, _, server = target.partition("/")
+        self._view = replace(
+            self._view,
+            proxies=tuple(_with(it, server, health) if it.name == proxy else it for it in self._view.proxies),
+        )
+        self._lease.check_anew(target)
 
     @property
     def seen(self) -> ProxyView:
@@ -109,6 +119,8 @@ class FakeHAProxy:
                 return info_text(self.view)
             case ["show", "stat"]:
                 return stat_text(self.seen)
+            case ["show", "stat", name, _, _]:
+                return self._stat_of(name)
             case ["show", "sess"]:
                 return sessions_text(self.sessions)
             case ["show", "sess", name]:
@@ -121,6 +133,12 @@ class FakeHAProxy:
                 return UNKNOWN_COMMAND.format(first)
             case _:
                 return ""
+
+    def _stat_of(self, name: str) -> str:
+        proxy = self.view.proxy(name)
+        if proxy is None:
+            return "[3]: No such proxy.\n"
+        return stat_text(self._lease.as_seen(replace(self.view, proxies=(proxy,))))
 
     def _server_refusal(self, where: str) -> str:
         name, _, server = where.partition("/")
@@ -220,6 +238,11 @@ def _server(server: ServerState) -> dict[str, object]:
         "check_desc": server.check_description,
         "addr": server.address,
     }
+
+
+def _with(proxy: ProxyState, server: str, health: Health) -> ProxyState:
+    servers = tuple(replace(it, health=health) if it.name == server else it for it in proxy.servers)
+    return replace(proxy, servers=servers)
 
 
 def _bare(address: str) -> str:
