@@ -6,7 +6,16 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from trunkline.adapters.short_http import MOST_BYTES, NoAnswerError, NotHttpError, TooMuchError, get, parse, place_of
+from trunkline.adapters.short_http import (
+    MOST_BYTES,
+    NoAnswerError,
+    NotHttpError,
+    Questions,
+    TooMuchError,
+    UnreachedError,
+    parse,
+    place_of,
+)
 
 ANSWER = b"HTTP/1.0 200 OK\r\nServer: BaseHTTP/0.6\r\n\r\n{}"
 
@@ -87,7 +96,11 @@ async def serving(serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], 
 async def ask(port: int, *, timeout_s: float = 5.0, headers: bytes = b"") -> tuple[int, bytes]:
     short = place_of(f"http://127.0.0.1:{port}/primary")
     assert short is not None
-    return await get(*short, headers, timeout_s=timeout_s)
+    questions = Questions.join()
+    try:
+        return await questions.get(*short, headers, timeout_s=timeout_s)
+    finally:
+        questions.leave()
 
 
 async def test_what_is_sent_and_an_answer_byte_by_byte() -> None:
@@ -144,3 +157,55 @@ async def test_whoever_does_not_wait_leaves_no_connection() -> None:
         await asyncio.wait_for(asked.wait(), 30)
         asking.cancel()
         await asyncio.wait_for(ended.wait(), 30)
+
+
+async def test_nobody_listens() -> None:
+    async with serving(lambda _, writer: writer.close()) as port:
+        pass
+    with pytest.raises(UnreachedError):
+        await ask(port)
+
+
+async def test_hundreds_at_once_and_one_that_is_silent() -> None:
+    """The one that is silent keeps nobody waiting, and its deadline is its own."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        if b"silent" not in request:
+            writer.write(ANSWER)
+            writer.close()
+        else:
+            await reader.read()
+            writer.close()
+
+    async with serving(serve) as port:
+        silent = asyncio.create_task(ask(port, timeout_s=1.0, headers=b"X-Be: silent\r\n"))
+        answers = await asyncio.gather(*(ask(port, timeout_s=30) for _ in range(300)))
+        assert answers == [(200, b"{}")] * 300
+        with pytest.raises(TimeoutError):
+            await silent
+
+
+async def test_the_last_who_leaves_leaves_nothing_behind() -> None:
+    asked = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    async with serving(silent) as port:
+        short = place_of(f"http://127.0.0.1:{port}/primary")
+        assert short is not None
+        first, second = Questions.join(), Questions.join()
+        assert first is second
+        asking = asyncio.create_task(first.get(*short, b"", timeout_s=30))
+        await asyncio.wait_for(asked.wait(), 30)
+        first.leave()
+        assert not asking.done()
+        second.leave()
+        with pytest.raises(NoAnswerError):
+            await asyncio.wait_for(asking, 30)
+        third = Questions.join()
+        assert third is not first
+        third.leave()

@@ -32,8 +32,8 @@ from aiohttp import (
 )
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from trunkline.adapters import short_http
 from trunkline.adapters.resolver import resolve
+from trunkline.adapters.short_http import Questions, TooMuchError, UnreachedError, place_of
 from trunkline.adapters.tls import client_context, words
 from trunkline.config.settings import ApiSettings
 from trunkline.errors import PatroniError, SilentError, WrongScopeError
@@ -56,19 +56,21 @@ class PatroniRest:
         self._api = api
         self._headers = "".join(f"{name}: {value}\r\n" for name, value in _login(api).items()).encode("latin-1")
         self._session: ClientSession | None = None
-        self._is_open = False
+        self._questions: Questions | None = None
 
     async def __aenter__(self) -> Self:
-        self._is_open = True
         if self._api.ca_file is not None or self._api.cert_file is not None:
             self._library()  # which says now what is wrong with them
+        self._questions = Questions.join()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._is_open = False
+        questions, self._questions = self._questions, None
         session, self._session = self._session, None
+        if questions is not None:
+            questions.leave()
         if session is not None:
             await session.close()
 
@@ -152,12 +154,13 @@ class PatroniRest:
 
     async def _get(self, url: str) -> tuple[int, bytes]:
         """Status and body; everything that can go wrong on the way is a PatroniError."""
-        if not self._is_open:
+        questions = self._questions
+        if questions is None:
             raise RuntimeError("PatroniRest is used outside of its `async with`")
-        short = short_http.place_of(url)
+        short = place_of(url)
         try:
             if short is not None:
-                status, body = await short_http.get(*short, self._headers, timeout_s=self._api.timeout_s)
+                status, body = await questions.get(*short, self._headers, timeout_s=self._api.timeout_s)
             else:
                 status, body = await self._get_by_library(self._library(), url)
         except (ClientError, OSError, ValueError) as error:
@@ -255,9 +258,9 @@ def _translated(url: str, error: Exception, api: ApiSettings) -> PatroniError:
                 f"{url} gave no answer within {api.timeout_s:g} s",
                 hint="is the host up, does a firewall stand between, is Patroni frozen? (api.timeout_s says how long)",
             )
-        case short_http.UnreachedError():
+        case UnreachedError():
             return _unreached(url, error)
-        case short_http.TooMuchError():
+        case TooMuchError():
             return PatroniError(f"{url} answered with {error}", hint="no Patroni says so much")
         case ServerDisconnectedError() | ClientOSError() | ConnectionError():
             return SilentError(

@@ -6,12 +6,15 @@ with an answer, an OSError (TimeoutError is one) or `NotHttpError`, and with its
 """
 
 import asyncio
+import heapq
 import os
 import re
+import select
 import socket
 from errno import EINPROGRESS
 from functools import lru_cache
 from ipaddress import ip_address
+from typing import Self
 from urllib.parse import urlsplit
 
 MOST_BYTES = 4 * 1024 * 1024
@@ -55,82 +58,142 @@ def place_of(url: str) -> tuple[Place, bytes] | None:
     return (host, port), f"GET {target} HTTP/1.0\r\nHost: {parts.netloc}\r\nAccept: */*\r\n".encode()
 
 
-async def get(place: Place, first_lines: bytes, headers: bytes, *, timeout_s: float) -> tuple[int, bytes]:
-    """Status and body. `headers`: more of them, each with its end of line."""
-    question = _Question(place, first_lines + headers + b"\r\n", timeout_s)
-    try:
-        return parse(await question.answer)
-    finally:
-        question.close()
-
-
 class _Question:
-    """Driven by the event loop alone, without a task of its own; `answer` is all that has come until the end."""
+    """One connection. `answer` is all that has come until the end."""
 
-    def __init__(self, place: Place, request: bytes, timeout_s: float) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.answer: asyncio.Future[bytes] = self._loop.create_future()
-        self._request = request
-        self._got = bytearray()
-        self._socket = socket.socket(socket.AF_INET6 if ":" in place[0] else socket.AF_INET, socket.SOCK_STREAM)
-        self._descriptor = self._socket.fileno()
-        self._deadline = self._loop.call_later(timeout_s, self._end, TimeoutError())
-        self._socket.setblocking(False)
-        problem = self._socket.connect_ex(place)
-        if problem in (0, EINPROGRESS):
-            self._loop.add_writer(self._descriptor, self._ask)
-        else:
-            self._end(_unreached(problem))
+    __slots__ = ("answer", "descriptor", "got", "place", "request", "socket")
 
-    def close(self) -> None:
-        """Nothing of it is left; may be done again."""
-        if self._descriptor < 0:
-            return
-        self._deadline.cancel()
-        self._loop.remove_reader(self._descriptor)
-        self._loop.remove_writer(self._descriptor)
-        self._socket.close()
-        self._descriptor = -1
+    def __init__(self, answer: "asyncio.Future[bytes]", place: Place, request: bytes) -> None:
+        self.answer, self.place, self.request = answer, place, request
+        self.got = b""
+        self.socket = socket.socket(socket.AF_INET6 if ":" in place[0] else socket.AF_INET, socket.SOCK_STREAM)
+        self.descriptor = self.socket.fileno()
 
-    def _ask(self) -> None:
-        problem = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if problem:
-            self._end(_unreached(problem))
-            return
-        try:
-            sent = self._socket.send(self._request)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._end(error)
-            return
-        self._request = self._request[sent:]
-        if not self._request:
-            self._loop.remove_writer(self._descriptor)
-            self._loop.add_reader(self._descriptor, self._read)
-
-    def _read(self) -> None:
-        try:
-            chunk = self._socket.recv(CHUNK_BYTES)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._end(error)
-            return
-        self._got += chunk
-        if len(self._got) > MOST_BYTES:
-            self._end(TooMuchError(f"more than {MOST_BYTES} bytes"))
-        elif not chunk:
-            self._end(None)
-
-    def _end(self, error: Exception | None) -> None:
-        self.close()
+    def end(self, error: Exception | None) -> None:
+        """It has come to this."""
         if self.answer.done():
             return
         if error is None:
-            self.answer.set_result(bytes(self._got))
+            self.answer.set_result(self.got)
         else:
             self.answer.set_exception(error)
+
+
+class Questions:
+    """Those under way in one event loop, shared by all who `join` until they `leave`.
+
+    They have a poll set of their own, which is one descriptor to the loop: what asyncio does for a descriptor that is
+    watched twice and closed is as much work as the question itself.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._users = 0
+        self._open: dict[int, _Question] = {}
+        self._deadlines: list[tuple[float, int, _Question]] = []
+        self._count = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._poll = select.epoll()
+        loop.add_reader(self._poll.fileno(), self._go_on)
+
+    @classmethod
+    def join(cls) -> Self:
+        """Those of the loop that runs."""
+        loop = asyncio.get_running_loop()
+        known = _OF_LOOPS.get(loop)
+        questions = known if isinstance(known, cls) else cls(loop)
+        _OF_LOOPS[loop] = questions
+        questions._users += 1
+        return questions
+
+    def leave(self) -> None:
+        """The last one leaves nothing behind; whoever still waits has no answer."""
+        self._users -= 1
+        if self._users:
+            return
+        del _OF_LOOPS[self._loop]
+        for question in self._open.values():
+            question.end(NoAnswerError())
+        if self._timer is not None:
+            self._timer.cancel()
+        self._loop.remove_reader(self._poll.fileno())
+        self._poll.close()
+
+    async def get(self, place: Place, first_lines: bytes, headers: bytes, *, timeout_s: float) -> tuple[int, bytes]:
+        """Status and body. `headers`: more of them, each with its end of line."""
+        question = _Question(self._loop.create_future(), place, first_lines + headers + b"\r\n")
+        self._begin(question, self._loop.time() + timeout_s)
+        try:
+            return parse(await question.answer)
+        finally:
+            self._forget(question)
+
+    def _begin(self, question: _Question, deadline: float) -> None:
+        """Connect; the rest follows by itself."""
+        question.socket.setblocking(False)
+        problem = question.socket.connect_ex(question.place)
+        if problem not in (0, EINPROGRESS):
+            question.end(_unreached(problem))
+            return
+        self._open[question.descriptor] = question
+        self._poll.register(question.descriptor, select.EPOLLOUT)
+        self._count += 1
+        heapq.heappush(self._deadlines, (deadline, self._count, question))
+        if self._timer is None or deadline < self._timer.when():
+            self._set_timer()
+
+    def _forget(self, question: _Question) -> None:
+        """Nothing of it is left; may be done again."""
+        self._open.pop(question.descriptor, None)
+        question.socket.close()  # which takes it out of the poll set
+        question.descriptor = -1
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._deadlines[0][0], self._look_at_the_clock)
+
+    def _look_at_the_clock(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        while self._deadlines and (self._deadlines[0][0] <= now or self._deadlines[0][2].answer.done()):
+            heapq.heappop(self._deadlines)[2].end(TimeoutError())
+        if self._deadlines:
+            self._set_timer()
+
+    def _go_on(self) -> None:
+        for descriptor, _ in self._poll.poll(0):
+            question = self._open.get(descriptor)
+            if question is None or question.answer.done():
+                continue
+            try:
+                if question.request:
+                    self._ask(question)
+                else:
+                    _read(question)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                question.end(error)
+
+    def _ask(self, question: _Question) -> None:
+        problem = question.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if problem:
+            question.end(_unreached(problem))
+            return
+        sent = question.socket.send(question.request)
+        question.request = question.request[sent:]
+        if not question.request:
+            self._poll.modify(question.descriptor, select.EPOLLIN)
+
+
+def _read(question: _Question) -> None:
+    chunk = question.socket.recv(CHUNK_BYTES)
+    question.got += chunk
+    if len(question.got) > MOST_BYTES:
+        question.end(TooMuchError(f"more than {MOST_BYTES} bytes"))
+    elif not chunk:
+        question.end(None)
 
 
 def parse(answer: bytes) -> tuple[int, bytes]:
@@ -157,3 +220,6 @@ def parse(answer: bytes) -> tuple[int, bytes]:
 
 def _unreached(number: int) -> UnreachedError:
     return UnreachedError(number, os.strerror(number).lower())
+
+
+_OF_LOOPS: dict[asyncio.AbstractEventLoop, Questions] = {}

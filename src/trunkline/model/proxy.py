@@ -5,6 +5,7 @@ Values only. Parsing is in `trunkline.wire.runtime`; asking is in `trunkline.ada
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 
@@ -57,6 +58,7 @@ def is_same_address(one: str, other: str) -> bool:
     return port == other_port and (host is None or other_host is None or host == other_host)
 
 
+@lru_cache(maxsize=4096)
 def _parts(address: str) -> tuple[IPv4Address | IPv6Address | None, str]:
     host, _, port = address.rpartition(":")
     try:
