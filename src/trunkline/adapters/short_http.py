@@ -20,6 +20,9 @@ from urllib.parse import urlsplit
 MOST_BYTES = 4 * 1024 * 1024
 CHUNK_BYTES = 64 * 1024
 DEFAULT_PORT = 80
+CROWD, CROWDED_S = 200, 0.002
+"""With so many questions in about a second, they are looked after so often, and not each by itself."""
+
 
 Place = tuple[str, int]
 """An address literal and a port."""
@@ -94,6 +97,7 @@ class Questions:
         self._count = 0
         self._timer: asyncio.TimerHandle | None = None
         self._poll = select.epoll()
+        self._later: asyncio.TimerHandle | None = None
         loop.add_reader(self._poll.fileno(), self._go_on)
 
     @classmethod
@@ -114,8 +118,9 @@ class Questions:
         del _OF_LOOPS[self._loop]
         for question in self._open.values():
             question.end(NoAnswerError())
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._later):
+            if timer is not None:
+                timer.cancel()
         self._loop.remove_reader(self._poll.fileno())
         self._poll.close()
 
@@ -175,6 +180,16 @@ class Questions:
                 continue
             except OSError as error:
                 question.end(error)
+        self._choose_when()
+
+    def _choose_when(self) -> None:
+        """At once when there is news; of hundreds of questions together, as one waking for all that have news."""
+        is_crowded, was_crowded = len(self._deadlines) >= CROWD, self._later is not None
+        if is_crowded and not was_crowded:
+            self._loop.remove_reader(self._poll.fileno())
+        elif was_crowded and not is_crowded:
+            self._loop.add_reader(self._poll.fileno(), self._go_on)
+        self._later = self._loop.call_later(CROWDED_S, self._go_on) if is_crowded else None
 
     def _ask(self, question: _Question) -> None:
         problem = question.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

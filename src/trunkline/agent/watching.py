@@ -22,7 +22,7 @@ from trunkline.config.settings import ApiSettings
 from trunkline.errors import PatroniError, SilentError
 from trunkline.model.desired import Server
 from trunkline.model.facts import LeaderKey, MemberFacts, PortFact, RestFact
-from trunkline.plan.pace import AT_REST, Pace, shared
+from trunkline.plan.pace import AT_REST, WATCHFUL, Pace, shared
 
 HTTP_OK = 200
 ANSWER_TIMEOUT_S = 1.0
@@ -33,6 +33,7 @@ CHECK_MEMORY_S = 5.0
 OUTLAST_S = 25.0
 """A connection that waits for PostgreSQL's end is renewed so often: authentication_timeout is 60 s by default."""
 
+GRAIN_S = 0.004
 OUTLAST_PAUSE_S = 1.0
 PATIENCE = 0.8
 SPREAD = 0.1
@@ -283,15 +284,20 @@ class Watcher:
         """Until it is time for the next question, or until somebody is in a hurry."""
         while True:
             quicker, wanted_s = self._quicker, length_s()
-            left_s = None if wanted_s is None else since + wanted_s - time.monotonic()
-            if left_s is not None and left_s <= 0:
+            until = None if wanted_s is None else _rounded(since + wanted_s, wanted_s)
+            if until is not None and until <= time.monotonic():
                 await asyncio.sleep(0)
                 return
             with suppress(TimeoutError):
-                async with asyncio.timeout(left_s):
+                async with asyncio.timeout_at(until):
                     await quicker.wait()
                 if length_s() is not None:
                     return
+
+
+def _rounded(moment: float, length_s: float) -> float:
+    """A little later, after a long pause, so that hundreds who wait are woken together."""
+    return math.ceil(moment / GRAIN_S) * GRAIN_S if length_s >= WATCHFUL.rest_s else moment
 
 
 def _facts(name: str, member: _Member, now: float) -> MemberFacts:

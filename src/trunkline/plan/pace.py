@@ -25,7 +25,8 @@ class Pace:
 
 
 AT_REST = Pace(name="rest", rest_s=1.0, primary_s=0.4, port_s=None, key_s=None)
-WATCHFUL = Pace(name="watchful", rest_s=0.25, primary_s=0.25, port_s=0.5, key_s=0.25)
+WATCHFUL_PORT_S, WATCHFUL_KEY_S = 0.5, 0.25
+WATCHFUL = Pace(name="watchful", rest_s=0.25, primary_s=0.25, port_s=WATCHFUL_PORT_S, key_s=WATCHFUL_KEY_S)
 BURST = Pace(name="burst", rest_s=0.01, primary_s=0.01, port_s=0.1, key_s=0.05)
 LONG_BURST = Pace(name="long burst", rest_s=0.03, primary_s=0.03, port_s=0.25, key_s=0.1)
 
@@ -47,8 +48,14 @@ def shared(pace: Pace, *, clusters: int, members: int) -> Pace:
         left_per_s = AT_REST_PER_S - clusters / pace.primary_s
         fair_s = (members - clusters) / left_per_s if left_per_s > 0 else SELDOM_S
         return replace(pace, rest_s=min(SELDOM_S, max(pace.rest_s, fair_s)))
-    least_s = min(WATCHFUL.rest_s, members / MEMBERS_PER_BURST_S)
-    return replace(pace, rest_s=max(pace.rest_s, least_s), primary_s=max(pace.primary_s, least_s))
+    slower = max(1.0, min(WATCHFUL.rest_s, members / MEMBERS_PER_BURST_S) / pace.rest_s)
+    return replace(
+        pace,
+        rest_s=pace.rest_s * slower,
+        primary_s=pace.primary_s * slower,
+        port_s=None if pace.port_s is None else max(pace.port_s, min(pace.port_s * slower, WATCHFUL_PORT_S)),
+        key_s=None if pace.key_s is None else max(pace.key_s, min(pace.key_s * slower, WATCHFUL_KEY_S)),
+    )
 
 
 def choose_pace(judgements: Sequence[Judgement], *, has_hint: bool, bursting_s: float) -> Pace:
