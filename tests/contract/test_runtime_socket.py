@@ -33,6 +33,25 @@ async def test_lists_every_proxy_by_name(subject: Subject) -> None:
     assert view.held == ()
 
 
+async def test_some_proxies_are_as_among_all(subject: Subject) -> None:
+    """Those that there are; a name that HAProxy does not know is no error."""
+
+    def gist(proxy: ProxyState) -> tuple[object, ...]:
+        servers = [(one.name, one.health, one.address, one.check_status) for one in proxy.servers]
+        return proxy.name, proxy.frontend_status, proxy.backend_status, servers
+
+    both = ["postgres_primary", "postgres_replicas"]
+    everybody = {one.name: gist(one) for one in await subject.runtime.proxies()}
+    for names in (["nobody", *both], ["postgres_replicas"], ["a", "z"], []):
+        found = await subject.runtime.some_proxies(names)
+        assert [gist(one) for one in found] == [everybody[name] for name in both if name in names]
+
+
+async def test_hundreds_of_proxies_are_more_than_one_line(subject: Subject) -> None:
+    names = [f"nobody_{'x' * 60}_{number}" for number in range(400)]
+    assert [one.name for one in await subject.runtime.some_proxies([*names, "stats"])] == ["stats"]
+
+
 async def test_tells_frontends_from_backends(subject: Subject) -> None:
     both, front = await proxy(subject, "postgres_primary"), await proxy(subject, "stats")
     assert (both.frontend_status, both.backend_status) == ("OPEN", "UP")

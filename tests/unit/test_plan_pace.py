@@ -1,0 +1,54 @@
+"""How often is asked: one cluster as often as it is good for it, hundreds of them as often as all can have it."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trunkline.agent.watching import ANSWER_TIMEOUT_S, SPREAD
+from trunkline.plan.pace import AT_REST, BURST, LONG_BURST, SELDOM_S, WATCHFUL, Pace, shared
+from trunkline.plan.posture import REST_FRESH_S
+
+PACES = (AT_REST, WATCHFUL, BURST, LONG_BURST)
+
+
+@pytest.mark.parametrize("pace", PACES, ids=lambda pace: pace.name)
+@pytest.mark.parametrize(("clusters", "members"), [(1, 1), (1, 3), (1, 9), (10, 40), (60, 240)])
+def test_a_few_clusters_share_nothing_out(pace: Pace, clusters: int, members: int) -> None:
+    assert shared(pace, clusters=clusters, members=members) == pace
+
+
+def test_a_thousand_members_are_asked_a_thousand_times_a_second() -> None:
+    pace = shared(AT_REST, clusters=250, members=1000)
+    assert pace.primary_s == AT_REST.primary_s
+    assert 250 / pace.primary_s + 750 / pace.rest_s == pytest.approx(1000, rel=0.05)
+
+
+def test_a_burst_among_a_thousand_members_asks_every_forty_milliseconds() -> None:
+    wanted = replace(BURST, rest_s=0.04, primary_s=0.04, port_s=0.4, key_s=0.2)
+    found = shared(BURST, clusters=250, members=1000)
+    assert (found.rest_s, found.primary_s, found.port_s, found.key_s) == pytest.approx(
+        (wanted.rest_s, wanted.primary_s, wanted.port_s, wanted.key_s)
+    )
+
+
+@given(st.sampled_from(PACES), st.integers(0, 5000), st.integers(0, 5000))
+def test_laws(pace: Pace, clusters: int, more: int) -> None:
+    """Nobody is asked more often for being one of many, and nobody so seldom that his answers go stale."""
+    found = shared(pace, clusters=clusters, members=clusters + more)
+    assert found.name == pace.name
+    for one, all_alone in zip(times(found), times(pace), strict=True):
+        assert (one is None) is (all_alone is None)
+        assert one is None or all_alone is None or one >= all_alone
+    assert found.rest_s <= max(SELDOM_S, pace.rest_s)
+    assert found.primary_s <= found.rest_s
+    assert pace is AT_REST or found.rest_s <= WATCHFUL.rest_s
+
+
+def test_an_answer_is_fresh_until_the_next_one_has_not_come() -> None:
+    assert SELDOM_S * (1 + SPREAD) + ANSWER_TIMEOUT_S <= REST_FRESH_S
+
+
+def times(pace: Pace) -> tuple[float | None, ...]:
+    return pace.rest_s, pace.primary_s, pace.port_s, pace.key_s
