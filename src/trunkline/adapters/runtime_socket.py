@@ -40,7 +40,7 @@ MOST_LINE_BYTES = 8 * 1024
 """So does a line of any other."""
 
 EVERY_ROW = ("7", "-1")
-"""Of `show stat PROXY`: frontend, backend and servers, all of them."""
+"""Of `show stat ID`: frontend, backend and servers, all of them."""
 
 PLAIN_TOKEN = re.compile(r"[^\s;\\\x00-\x1f\x7f]+")
 """What cannot end a command or a word of it (management guide, 9.3)."""
@@ -77,10 +77,11 @@ class RuntimeSocket:
         """Every proxy with its servers."""
         return parse_stat(await self.command("show", "stat"))
 
-    async def some_proxies(self, names: Iterable[str]) -> tuple[ProxyState, ...]:
-        """Those of these proxies that there are, with their servers."""
+    async def some_proxies(self, ids: Iterable[int]) -> tuple[ProxyState, ...]:
+        """Those of these proxies that there are, with their servers. By number: of a frontend and a backend with the
+        same name HAProxy finds the frontend alone."""
         found: list[ProxyState] = []
-        for some in _in_lines(command_line("show", "stat", name, *EVERY_ROW) for name in sorted(names)):
+        for some in _in_lines(command_line("show", "stat", str(one), *EVERY_ROW) for one in sorted(ids)):
             found += parse_stat_of_some(await self._run(some))
         return tuple(found)
 

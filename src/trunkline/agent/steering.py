@@ -109,6 +109,8 @@ class Steering:
         self._up: dict[str, frozenset[str]] = {}
         self._old = OldWorkers(master, self.wake)
         self._flux_since: dict[str, float] = {}
+        self._ids: dict[str, tuple[int, ...]] = {}
+        self._ids_of = 0
         self._news: set[str] = set()
         self._swept_at = -math.inf
         self._turn = 0
@@ -249,11 +251,12 @@ class Steering:
         )
 
     async def _observe(self, clusters: Sequence[Steered], lease: Lease) -> View:
-        if len(clusters) == len(self.steered):
+        names = [service.proxy for cluster in clusters for service in cluster.services]
+        if len(clusters) == len(self.steered) or lease.pid != self._ids_of or not self._ids.keys() >= set(names):
             proxies = await self._runtime.proxies()
+            self._ids, self._ids_of = {proxy.name: proxy.ids for proxy in proxies}, lease.pid
         else:
-            names = [service.proxy for cluster in clusters for service in cluster.services]
-            proxies = await self._runtime.some_proxies(names)
+            proxies = await self._runtime.some_proxies(one for name in names for one in self._ids[name])
         return View(
             lease=lease,
             proxies={proxy.name: proxy for proxy in proxies},

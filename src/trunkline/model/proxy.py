@@ -3,7 +3,7 @@
 Values only. Parsing is in `trunkline.wire.runtime`; asking is in `trunkline.adapters.runtime_socket`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -71,7 +71,8 @@ def _parts(address: str) -> tuple[IPv4Address | IPv6Address | None, str]:
 class ProxyState:
     """One proxy: its frontend's and backend's lines of `show stat` and its servers, sorted by name.
 
-    `frontend_status`: "OPEN", "STOP", ... or "" where the proxy has no frontend; likewise `backend_status`.
+    `frontend_status`: "OPEN", "STOP", ... or "" where the proxy has no frontend; likewise `backend_status`. `ids`: the
+    worker's own numbers for it, two where frontend and backend are apart.
     """
 
     name: str
@@ -81,6 +82,7 @@ class ProxyState:
     sessions: int = 0
     queued: int = 0
     servers: tuple[ServerState, ...] = ()
+    ids: tuple[int, ...] = field(default=(), compare=False)
 
     def server(self, name: str) -> ServerState | None:
         """The server of that name, if the proxy has it."""

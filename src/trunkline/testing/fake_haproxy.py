@@ -21,7 +21,7 @@ from trunkline.wire.runtime import MONTHS
 
 COLUMNS = (
     "pxname", "svname", "qcur", "qmax", "scur", "smax", "slim", "stot", "status", "weight", "act", "bck", "lastchg",
-    "type", "check_status", "check_code", "check_duration", "last_chk", "check_desc", "addr", "mode",
+    "iid", "type", "check_status", "check_code", "check_duration", "last_chk", "check_desc", "addr", "mode",
 )  # fmt: skip
 """Those of the real one that anybody reads, in its order."""
 
@@ -119,8 +119,8 @@ class FakeHAProxy:
                 return info_text(self.view)
             case ["show", "stat"]:
                 return stat_text(self.seen)
-            case ["show", "stat", name, _, _]:
-                return self._stat_of(name)
+            case ["show", "stat", number, _, _]:
+                return self._stat_of(int(number))
             case ["show", "sess"]:
                 return sessions_text(self.sessions)
             case ["show", "sess", name]:
@@ -134,11 +134,12 @@ class FakeHAProxy:
             case _:
                 return ""
 
-    def _stat_of(self, name: str) -> str:
-        proxy = self.view.proxy(name)
-        if proxy is None:
+    def _stat_of(self, number: int) -> str:
+        """Of the proxy of this number: they are numbered as they come."""
+        if not 0 < number <= len(self.view.proxies):
             return "[3]: No such proxy.\n"
-        return stat_text(self._lease.as_seen(replace(self.view, proxies=(proxy,))))
+        proxy = self.view.proxies[number - 1]
+        return stat_text(self._lease.as_seen(replace(self.view, proxies=(proxy,))), first=number)
 
     def _server_refusal(self, where: str) -> str:
         name, _, server = where.partition("/")
@@ -172,14 +173,14 @@ def info_text(view: ProxyView) -> str:
     )
 
 
-def stat_text(view: ProxyView) -> str:
-    """`show stat`."""
+def stat_text(view: ProxyView, *, first: int = 1) -> str:
+    """`show stat`; `first`: the number of the first proxy."""
     text = StringIO()
     text.write("# ")
     table = csv.DictWriter(text, [*COLUMNS, ""], restval="", lineterminator="\n")
     table.writeheader()
-    for proxy in view.proxies:
-        table.writerows(_rows(proxy))
+    for number, proxy in enumerate(view.proxies, start=first):
+        table.writerows({**row, "iid": number} for row in _rows(proxy))
     return text.getvalue()
 
 

@@ -25,7 +25,7 @@ FRONTEND, BACKEND, SERVER = "0", "1", "2"
 """The column `type` of `show stat`; 3 is a listener."""
 
 NEEDED = ("pxname", "svname", "type", "status", "scur", "qcur", "slim", "check_status", "check_code", "addr")
-USED = (*NEEDED, "check_duration", "check_desc", "last_chk", "lastchg", "bck")
+USED = (*NEEDED, "check_duration", "check_desc", "last_chk", "lastchg", "bck", "iid")
 MOST_DIGITS = 20
 NO_SUCH_PROXY = f"[{LINE_ERROR_SEVERITY}]: No such proxy."
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -96,7 +96,7 @@ def parse_stat(text: str) -> tuple[ProxyState, ...]:
 
 
 def parse_stat_of_some(text: str) -> tuple[ProxyState, ...]:
-    """Any number of `show stat PROXY …`: those that there are."""
+    """Any number of `show stat ID …`: those that there are."""
     lines = text.splitlines(keepends=True)
     found = "".join(line for line in lines if not line.startswith(NO_SUCH_PROXY))
     return parse_stat(found) if found.strip() else ()
@@ -169,6 +169,7 @@ def _proxy(name: str, rows: Iterable[Row]) -> ProxyState:
         sessions=_number(backend, "scur"),
         queued=_number(backend, "qcur"),
         servers=tuple(sorted((_server(row) for row in of_type[SERVER]), key=lambda server: server.name)),
+        ids=tuple(sorted({_number(row, "iid") for row in (frontend, backend) if row.get("iid")})),
     )
 
 
