@@ -1,6 +1,6 @@
 """How closely to look: at rest, at a member that is silent, or at a picture that is about to change. Pure.
 
-One cluster costs next to nothing; an agent of hundreds shares out what it may ask (docs/adr/0012).
+One cluster costs next to nothing; an agent of hundreds shares out what it may ask (docs/adr/0013).
 """
 
 from collections.abc import Sequence
