@@ -7,6 +7,7 @@ with an answer, an OSError (TimeoutError is one) or `NotHttpError`, and with its
 
 import asyncio
 import heapq
+import math
 import os
 import re
 import select
@@ -21,7 +22,7 @@ MOST_BYTES = 4 * 1024 * 1024
 CHUNK_BYTES = 64 * 1024
 DEFAULT_PORT = 80
 EVENTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLET
-CROWD, CROWDED_S = 800, 0.002
+CROWD, CROWDED_S = 800, 0.005
 """With so many questions in about a second, they are looked after so often, and not each by itself."""
 
 
@@ -185,7 +186,8 @@ class Questions:
             self._loop.remove_reader(self._poll.fileno())
         elif was_crowded and not is_crowded:
             self._loop.add_reader(self._poll.fileno(), self._go_on)
-        self._later = self._loop.call_later(CROWDED_S, self._go_on) if is_crowded else None
+        moment = math.ceil(self._loop.time() / CROWDED_S) * CROWDED_S
+        self._later = self._loop.call_at(moment, self._go_on) if is_crowded else None
 
 
 def _ask(question: _Question) -> None:

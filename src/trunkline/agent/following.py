@@ -35,12 +35,12 @@ from trunkline.config.settings import ClusterSettings, Settings
 from trunkline.errors import PatroniError, WrongScopeError
 from trunkline.model.cluster import ClusterView, Member
 
-EVERY_S, CLUSTERS_PER_S = 3.0, 25.0
+EVERY_S, CLUSTERS_PER_S = 3.0, 15.0
 """What changes here beside members changes on the order of a cluster's loop_wait, 10 s unless it is set; who leads is
 HAProxy's own affair. One question a member costs its API less than half a millisecond. One of several hundred clusters
 is asked less often: so many of them a second."""
 
-GLANCE_S, GLANCES_PER_S = 0.5, 100.0
+GLANCE_S, GLANCES_PER_S = 0.5, 60.0
 """A member that has come shall be served within a second of being healthy. With many clusters it takes longer: so many
 glances a second there are altogether."""
 

@@ -40,7 +40,7 @@ HINT_S = 1.0
 """So long after a hint the members are asked in a burst, even if the picture seems stable."""
 
 ROUNDING_S = 0.001
-AT_ONCE = 25
+AT_ONCE = 15
 """So many clusters at rest are looked at each time the clock asks for a cycle; of more, so many in turn."""
 
 MOST_REPEATS = 5

@@ -33,7 +33,7 @@ CHECK_MEMORY_S = 5.0
 OUTLAST_S = 25.0
 """A connection that waits for PostgreSQL's end is renewed so often: authentication_timeout is 60 s by default."""
 
-GRAIN_S = 0.004
+GRAIN_S = 0.01
 OUTLAST_PAUSE_S = 1.0
 PATIENCE = 0.8
 SPREAD = 0.1
@@ -75,7 +75,7 @@ class Watcher:
         self._changed = changed
         self._members: dict[str, _Member] = {}
         self._tasks: dict[str, list[asyncio.Task[NoReturn]]] = {}
-        self._quicker = asyncio.Event()
+        self._waiting: set[asyncio.Future[None]] = set()
         self._served = asyncio.Event()
         self._rest: PatroniRest | None = None
         self._lags = Lags()
@@ -132,8 +132,8 @@ class Watcher:
 
     def hurry(self) -> None:
         """Ask all members at once."""
-        self._quicker.set()
-        self._quicker = asyncio.Event()
+        for pause in self._waiting:
+            _end(pause)
 
     def hint(self) -> None:
         """Something has said that there is news."""
@@ -236,14 +236,14 @@ class Watcher:
         postgres = member.server.postgres
         while True:
             asked_at = time.monotonic()
-            if self.pace.port_s is not None:
+            if self._own_pace.port_s is not None:
                 verdict = await probe(postgres.address, postgres.port, timeout_s=PORT_TIMEOUT_S)
                 took_s = time.monotonic() - asked_at
                 before = member.port.verdict if member.port else None
                 member.port, member.port_at = PortFact(verdict=verdict, age_s=0.0, took_s=took_s), asked_at
                 if verdict is not before:
                     self._changed()
-            await self._pause(asked_at, lambda: self.pace.port_s)
+            await self._pause(asked_at, lambda: self._own_pace.port_s)
 
     async def _stay(self, member: _Member) -> NoReturn:
         """While it is served, a connection to it that ends when PostgreSQL does, or its authentication_timeout."""
@@ -265,7 +265,7 @@ class Watcher:
     async def _ask_key(self) -> NoReturn:
         while True:
             asked_at = time.monotonic()
-            if self.pace.key_s is not None:
+            if self._own_pace.key_s is not None:
                 before = self.source.leader_key(asked_at)
                 if before is None or before.age_s > min(FRESH_ENOUGH_S, self._key_pace() or FRESH_ENOUGH_S):
                     now = await self.source.ask()
@@ -276,23 +276,36 @@ class Watcher:
     def _key_pace(self) -> float | None:
         """More often while the lease behind the key may end soon: it is known no better than it is asked for."""
         key = self.source.leader_key(time.monotonic())
-        if self.pace.key_s is None or key is None or key.remaining_s is None or key.remaining_s > SOON_S:
-            return self.pace.key_s
-        return min(self.pace.key_s, SOON_PACE_S)
+        if self._own_pace.key_s is None or key is None or key.remaining_s is None or key.remaining_s > SOON_S:
+            return self._own_pace.key_s
+        return min(self._own_pace.key_s, SOON_PACE_S)
 
     async def _pause(self, since: float, length_s: Callable[[], float | None]) -> None:
-        """Until it is time for the next question, or until somebody is in a hurry."""
+        """Until it is time for the next question, or until somebody is in a hurry. There are thousands of these a
+        second, so that it is one future and one timer, and no exception."""
+        loop = asyncio.get_running_loop()
         while True:
-            quicker, wanted_s = self._quicker, length_s()
+            wanted_s = length_s()
             until = None if wanted_s is None else _rounded(since + wanted_s, wanted_s)
-            if until is not None and until <= time.monotonic():
+            if until is not None and until <= loop.time():
                 await asyncio.sleep(0)
                 return
-            with suppress(TimeoutError):
-                async with asyncio.timeout_at(until):
-                    await quicker.wait()
-                if length_s() is not None:
-                    return
+            pause: asyncio.Future[None] = loop.create_future()
+            timer = loop.call_at(until, _end, pause) if until is not None else None
+            self._waiting.add(pause)
+            try:
+                await pause
+            finally:
+                self._waiting.discard(pause)
+                if timer is not None:
+                    timer.cancel()
+            if length_s() is not None:
+                return
+
+
+def _end(pause: "asyncio.Future[None]") -> None:
+    if not pause.done():
+        pause.set_result(None)
 
 
 def _rounded(moment: float, length_s: float) -> float:
