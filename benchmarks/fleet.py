@@ -90,7 +90,7 @@ class Host:
 def fleet(
     clusters: Annotated[int, typer.Option(min=1, max=250, metavar="N", help="Of four members each.")] = 250,
     changes: Annotated[int, typer.Option(min=1, metavar="N", help="Role changes, for each side the same.")] = 100,
-    every_s: Annotated[float, typer.Option(min=0.1, metavar="S", help="Between two of them, on average.")] = 1.2,
+    every_s: Annotated[float, typer.Option(min=0.1, metavar="S", help="Between two of them, on average.")] = 1.5,
     rest_s: Annotated[float, typer.Option(min=1, metavar="S", help="How long the rest is measured.")] = 30.0,
     out_directory: Annotated[Path, typer.Option("--out", metavar="DIR", help="For results.json and tables.md.")] = Path(
         "bench-results/fleet"

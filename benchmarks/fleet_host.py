@@ -7,6 +7,7 @@ monotonic clock, which all processes of a machine share. Owns what happens to th
 """
 
 import asyncio
+import itertools
 import json
 import random
 import resource
@@ -20,13 +21,16 @@ from pathlib import Path
 import yaml
 
 from trunkline.config.settings import Settings
+from trunkline.lab.ports import is_free
 from trunkline.model.proxy import Health, ProcessInfo, ProxyState, ProxyView, ServerState
 from trunkline.plan.paths import run_paths
 from trunkline.testing.fake_cluster import FakeCluster
 from trunkline.testing.fake_haproxy import FakeHAProxy
 
 MEMBERS = ("pg1", "pg2", "pg3", "pg4")
-POSTGRES_PORT = 5432
+FIRST_PORT = 5432
+"""Of PostgreSQL, or the next one that is free: another fleet may run."""
+
 PASSWORD_PLEASE = b"R\0\0\0\x08\0\0\0\x03"
 GAP_S = (0.2, 3.0)
 """From the old primary's last moment to the new one's first: Patroni's own gap."""
@@ -69,7 +73,8 @@ class Fleet:
 
     def __init__(self, directory: Path, count: int) -> None:
         self._directory = directory
-        self.clusters = [_cluster(number) for number in range(count)]
+        self._port = next(port for port in itertools.count(FIRST_PORT) if is_free(_host(0, 1), port))
+        self.clusters = [_cluster(number, self._port) for number in range(count)]
         self.haproxy = ListeningHAProxy(run_paths(directory, Settings()).admin_socket, _view(self.clusters))
 
     async def open(self, stack: AsyncExitStack) -> None:
@@ -77,7 +82,7 @@ class Fleet:
         for cluster in self.clusters:
             await stack.enter_async_context(cluster)
         hosts = [story.host for cluster in self.clusters for story in cluster.stories.values()]
-        await stack.enter_async_context(await asyncio.start_server(_greet, hosts, POSTGRES_PORT))
+        await stack.enter_async_context(await asyncio.start_server(_greet, hosts, self._port))
         await stack.enter_async_context(self.haproxy)
         (self._directory / "trunkline.yml").write_text(yaml.safe_dump(self._settings()))
 
@@ -143,13 +148,17 @@ class Fleet:
         }
 
 
-def _cluster(number: int) -> FakeCluster:
-    hosts = {name: f"127.20.{number}.{place}" for place, name in enumerate(MEMBERS, start=1)}
+def _host(cluster: int, member: int) -> str:
+    return f"127.20.{cluster}.{member}"
+
+
+def _cluster(number: int, port: int) -> FakeCluster:
+    hosts = {name: _host(number, place) for place, name in enumerate(MEMBERS, start=1)}
     return FakeCluster(
         MEMBERS,
         scope=f"c{number:03}",
-        host=f"127.20.{number}.1",
-        postgres={name: (host, POSTGRES_PORT) for name, host in hosts.items()},
+        host=_host(number, 1),
+        postgres={name: (host, port) for name, host in hosts.items()},
     )
 
 
