@@ -37,7 +37,7 @@ GRAIN_S = 0.01
 OUTLAST_PAUSE_S = 1.0
 PATIENCE = 0.8
 SPREAD = 0.1
-"""A question comes by up to this part earlier or later, so that those of many members do not keep falling together."""
+"""A question comes by up to this part earlier, so that those of many members do not keep falling together."""
 
 
 @dataclass(slots=True)
@@ -208,7 +208,7 @@ class Watcher:
             member.rest = _unless_overtaken(member.rest, asked_at, member.check_passed_at)
             if _gist(before) != _gist(member.rest):
                 self._changed()
-            member.spread = random.uniform(1 - SPREAD, 1 + SPREAD)
+            member.spread = random.uniform(1 - SPREAD, 1)
             await self._pause(asked_at, lambda: self._rest_pace(member))
 
     def _rest_pace(self, member: _Member) -> float:

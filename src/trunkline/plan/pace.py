@@ -24,17 +24,17 @@ class Pace:
     key_s: float | None
 
 
-AT_REST = Pace(name="rest", rest_s=1.0, primary_s=0.4, port_s=None, key_s=None)
+AT_REST = Pace(name="rest", rest_s=1.0, primary_s=0.45, port_s=None, key_s=None)
 WATCHFUL_PORT_S, WATCHFUL_KEY_S = 0.5, 0.25
 WATCHFUL = Pace(name="watchful", rest_s=0.25, primary_s=0.25, port_s=WATCHFUL_PORT_S, key_s=WATCHFUL_KEY_S)
 BURST = Pace(name="burst", rest_s=0.01, primary_s=0.01, port_s=0.1, key_s=0.05)
 LONG_BURST = Pace(name="long burst", rest_s=0.03, primary_s=0.03, port_s=0.25, key_s=0.1)
 
-AT_REST_PER_S = 1000.0
+AT_REST_PER_S = 900.0
 """So many questions a second all APIs of all clusters together are asked at rest: with more members, replicas are
 asked less often."""
 
-SELDOM_S = 1.8
+SELDOM_S = 2.0
 """Never less often than that: their answers would be stale before the next one that does not come in time
 (`posture.REST_FRESH_S`)."""
 
