@@ -30,7 +30,8 @@ SAID_BY_POSTGRESQL = "the database system is"
 class Change:
     """One role change, in seconds of the monotonic clock. `old` and `new` are addresses of PostgreSQL; `struck`: the
     fault had arrived; `closed`: the old primary's postmaster was gone, and its port with it (some 20 ms later, in a
-    clean shutdown); `writable`: the new primary took writes from a session that goes through no balancer."""
+    clean shutdown), or was frozen, while its kernel went on to accept; `writable`: the new primary took writes from a
+    session that goes through no balancer."""
 
     old: str
     new: str

@@ -70,9 +70,10 @@ async def play(contender: Contender, lab: Lab, fault: Fault, clients: int) -> tu
 async def _strike(lab: Lab, fault: Fault, old: Member, witness: Witness) -> Change:
     """Do it; back when somebody takes writes, and whoever did it has said that it is done."""
     sign, asked = fault.sign(old), time.monotonic()
+    closes = sign if fault.is_silent else is_dead(old)
     struck, closed, _, (new, writable) = await asyncio.gather(
         asyncio.to_thread(moment_of, sign),
-        asyncio.to_thread(moment_of, is_dead(old)),
+        asyncio.to_thread(moment_of, closes),
         asyncio.to_thread(fault.strike, lab, old.name),
         witness.first_writable(but="", after=asked, deadline_s=ARRIVAL_TIMEOUT_S),
     )

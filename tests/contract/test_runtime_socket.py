@@ -10,6 +10,9 @@ from trunkline.errors import RuntimeSocketError
 from trunkline.model.proxy import Health, ProxyState
 from trunkline.wire.runtime import UnknownCommandError
 
+NOBODY = 100_000
+"""No proxy has this number, or a higher one."""
+
 
 async def proxy(subject: Subject, name: str) -> ProxyState:
     found = (await subject.runtime.view()).proxy(name)
@@ -31,6 +34,27 @@ async def test_lists_every_proxy_by_name(subject: Subject) -> None:
     names = [one.name for one in view.proxies if one.name != "hold_bell"]  # only before HAProxy 2.8
     assert names == ["agent_metrics", "postgres_primary", "postgres_replicas", "stats"]
     assert view.held == ()
+
+
+async def test_some_proxies_are_as_among_all(subject: Subject) -> None:
+    """Those that there are; a number that HAProxy does not know is no error."""
+
+    def gist(proxy: ProxyState) -> tuple[object, ...]:
+        servers = [(one.name, one.health, one.address, one.check_status) for one in proxy.servers]
+        return proxy.name, proxy.frontend_status, proxy.backend_status, servers
+
+    both = ["postgres_primary", "postgres_replicas"]
+    everybody = {one.name: one for one in await subject.runtime.proxies()}
+    for names in (both, ["postgres_replicas"], []):
+        ids = [one for name in names for one in everybody[name].ids]
+        found = await subject.runtime.some_proxies([*ids, NOBODY])
+        assert [gist(one) for one in found] == [gist(everybody[name]) for name in names]
+
+
+async def test_hundreds_of_proxies_are_more_than_one_line(subject: Subject) -> None:
+    stats = next(one for one in await subject.runtime.proxies() if one.name == "stats")
+    found = await subject.runtime.some_proxies([*range(NOBODY, NOBODY + 1000), *stats.ids])
+    assert [one.name for one in found] == ["stats"]
 
 
 async def test_tells_frontends_from_backends(subject: Subject) -> None:

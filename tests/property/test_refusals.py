@@ -12,7 +12,7 @@ from steering_world import World, any_world
 from structlog.testing import capture_logs
 
 from trunkline.adapters.runtime_socket import RuntimeSocket
-from trunkline.agent.steering import Seen, SourceAges, Steered, Steering
+from trunkline.agent.steering import Seen, Steered, Steering
 from trunkline.agent.watching import Watcher
 from trunkline.config.settings import ApiSettings
 from trunkline.errors import RuntimeSocketError
@@ -93,7 +93,7 @@ class Nobody:
 
     def saw(self, seen: Seen) -> None: ...
 
-    def cycled(self, seconds: float, problem: str, ages: SourceAges) -> None: ...
+    def cycled(self, seconds: float, problem: str) -> None: ...
 
 
 def service(scope: str, proxy: str, kind: ServiceKind) -> Service:
@@ -141,7 +141,7 @@ async def steered(worlds: dict[str, World], refused: str = "", cycles: int = CYC
         for scope, its in clusters.items()
     )
     for _ in range(cycles):
-        await steering.cycle()
+        await steering.cycle(set(clusters))
     return haproxy
 
 

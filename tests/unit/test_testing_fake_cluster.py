@@ -141,6 +141,6 @@ async def test_closes_after_each_answer() -> None:
         reader, writer = await asyncio.open_connection(patroni.host, patroni.port)
         writer.write(b"GET /primary HTTP/1.1\r\nHost: patroni\r\n\r\n")
         head, _, body = (await asyncio.wait_for(reader.read(), 2)).partition(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 503 ")
+        assert head.startswith(b"HTTP/1.0 503 ")
         assert body == b"{}"
         writer.close()

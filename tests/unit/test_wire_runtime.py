@@ -19,6 +19,7 @@ from trunkline.wire.runtime import (
     parse_session_ids,
     parse_sessions,
     parse_stat,
+    parse_stat_of_some,
     parse_workers,
 )
 
@@ -129,6 +130,23 @@ def server_in(text: str, member: str) -> ServerState:
     return found
 
 
+def test_several_answers_in_a_row(version: str) -> None:
+    text = recorded(version, "show_stat_maint")
+    header, *rows = text.splitlines(keepends=True)
+    halves = [header + "".join(row for row in rows if row.startswith(name)) for name in ("postgres_p", "postgres_r")]
+    refused = "[3]: No such proxy.\n\n"
+    wanted = tuple(one for one in parse_stat(text) if one.name.startswith("postgres_"))
+    assert len(wanted) == 2
+    assert parse_stat_of_some(f"{refused}{halves[0]}\n{refused}{halves[1]}\n") == wanted
+    assert parse_stat_of_some(refused) == ()
+
+
+def test_other_refusals_among_several_are_told(version: str) -> None:
+    for more in ("", recorded(version, "show_stat_maint")):
+        with pytest.raises(RuntimeSocketError):
+            parse_stat_of_some(f"[3]: No such proxy.\n\n{more}\n[3]: Permission denied\n")
+
+
 def test_a_sentence_with_commas_and_quotes(version: str) -> None:
     text = recorded(version, "show_stat_maint").replace(
         "HTTP content check did not match", '"no ""xlog"", no\nanswer"', 1
@@ -206,6 +224,7 @@ def test_whatever_comes_it_is_a_value_or_an_error_of_ours(version: str, text: st
         parse_reply,
         parse_info,
         parse_stat,
+        parse_stat_of_some,
         parse_held,
         parse_workers,
         parse_session_ids,

@@ -2,7 +2,8 @@
 
 Owns TLS, authentication and the translation of what goes wrong into `PatroniError` with the URL and a remedy; what an
 answer means is `trunkline.wire.patroni`. The API is HTTP/1.0 without keep-alive and has five threads: every request is
-a connection of its own, closed at its end, and nothing is tried twice here.
+a connection of its own, closed at its end, and nothing is tried twice here. What needs neither TLS nor a name server
+goes through `short_http`, everything else through aiohttp.
 """
 
 import asyncio
@@ -32,6 +33,7 @@ from aiohttp import (
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from trunkline.adapters.resolver import resolve
+from trunkline.adapters.short_http import Questions, TooMuchError, UnreachedError, place_of
 from trunkline.adapters.tls import client_context, words
 from trunkline.config.settings import ApiSettings
 from trunkline.errors import PatroniError, SilentError, WrongScopeError
@@ -52,28 +54,42 @@ class PatroniRest:
 
     def __init__(self, api: ApiSettings) -> None:
         self._api = api
+        self._headers = "".join(f"{name}: {value}\r\n" for name, value in _login(api).items()).encode("latin-1")
         self._session: ClientSession | None = None
+        self._questions: Questions | None = None
 
     async def __aenter__(self) -> Self:
-        api = self._api
-        self._session = ClientSession(
-            connector=TCPConnector(
-                ssl=client_context(api, section="api", error=PatroniError),
-                resolver=_Resolver(api.timeout_s),
-                use_dns_cache=False,
-                force_close=True,
-                limit=0,
-            ),
-            headers=_login(api),
-            timeout=ClientTimeout(total=api.timeout_s),
-        )
+        if self._api.ca_file is not None or self._api.cert_file is not None:
+            self._library()  # which says now what is wrong with them
+        self._questions = Questions.join()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
+        questions, self._questions = self._questions, None
+        session, self._session = self._session, None
+        if questions is not None:
+            questions.leave()
+        if session is not None:
+            await session.close()
+
+    def _library(self) -> ClientSession:
+        """Made when it is needed: what a system trusts is a megabyte, and there are two of us for each cluster."""
+        api = self._api
+        if self._session is None:
+            self._session = ClientSession(
+                connector=TCPConnector(
+                    ssl=client_context(api, section="api", error=PatroniError),
+                    resolver=_Resolver(api.timeout_s),
+                    use_dns_cache=False,
+                    force_close=True,
+                    limit=0,
+                ),
+                headers=_login(api),
+                timeout=ClientTimeout(total=api.timeout_s),
+            )
+        return self._session
 
     async def cluster(self, url: str) -> ClusterView:
         """`GET /cluster`: members, roles, addresses; without the dynamic configuration."""
@@ -138,20 +154,28 @@ class PatroniRest:
 
     async def _get(self, url: str) -> tuple[int, bytes]:
         """Status and body; everything that can go wrong on the way is a PatroniError."""
-        if self._session is None:
+        questions = self._questions
+        if questions is None:
             raise RuntimeError("PatroniRest is used outside of its `async with`")
+        short = place_of(url)
         try:
-            async with self._session.get(
-                url, allow_redirects=False, server_hostname=self._api.server_name if url.startswith("https:") else None
-            ) as response:
-                if response.status == 401:
-                    raise PatroniError(
-                        f"{url} asks for a user and a password, or knows ours not",
-                        hint="set api.username and api.password, and api.authenticate_checks: true",
-                    )
-                return response.status, await _body(response)
+            if short is not None:
+                status, body = await questions.get(*short, self._headers, timeout_s=self._api.timeout_s)
+            else:
+                status, body = await self._get_by_library(self._library(), url)
         except (ClientError, OSError, ValueError) as error:
             raise _translated(url, error, self._api) from error
+        if status == 401:
+            raise PatroniError(
+                f"{url} asks for a user and a password, or knows ours not",
+                hint="set api.username and api.password, and api.authenticate_checks: true",
+            )
+        return status, body
+
+    async def _get_by_library(self, session: ClientSession, url: str) -> tuple[int, bytes]:
+        server_name = self._api.server_name if url.startswith("https:") else None
+        async with session.get(url, allow_redirects=False, server_hostname=server_name) as response:
+            return response.status, await _body(response)
 
 
 class _Resolver(AbstractResolver):
@@ -228,16 +252,17 @@ def _translated(url: str, error: Exception, api: ApiSettings) -> PatroniError:
                 hint="correct the name, or write the address instead",
             )
         case ClientConnectorError():
-            return SilentError(
-                f"{url} cannot be reached: {_words(error.os_error)}",
-                hint="is Patroni running there, and does its restapi.listen name this address and port?",
-            )
+            return _unreached(url, error.os_error)
         case TimeoutError():
             return SilentError(
                 f"{url} gave no answer within {api.timeout_s:g} s",
                 hint="is the host up, does a firewall stand between, is Patroni frozen? (api.timeout_s says how long)",
             )
-        case ServerDisconnectedError() | ClientOSError():
+        case UnreachedError():
+            return _unreached(url, error)
+        case TooMuchError():
+            return PatroniError(f"{url} answered with {error}", hint="no Patroni says so much")
+        case ServerDisconnectedError() | ClientOSError() | ConnectionError():
             return SilentError(
                 f"{url} gave no answer that can be understood: it closed the connection",
                 hint="is this the REST API of a Patroni, does it speak https, or is it about to stop?",
@@ -249,6 +274,13 @@ def _translated(url: str, error: Exception, api: ApiSettings) -> PatroniError:
                 f"{url} gave no answer that can be understood: {_words(error)}",
                 hint="is this the REST API of a Patroni, and does it speak https?",
             )
+
+
+def _unreached(url: str, error: OSError) -> SilentError:
+    return SilentError(
+        f"{url} cannot be reached: {_words(error)}",
+        hint="is Patroni running there, and does its restapi.listen name this address and port?",
+    )
 
 
 def _words(error: BaseException) -> str:

@@ -6,7 +6,7 @@ follow each other: HAProxy would run them side by side.
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from trunkline.wire.runtime import (
     parse_session_ids,
     parse_sessions,
     parse_stat,
+    parse_stat_of_some,
     parse_workers,
     require_all_done,
 )
@@ -34,6 +35,12 @@ MAX_REPLY_BYTES = 256 * 1024 * 1024
 CHUNK_BYTES = 64 * 1024
 SESSIONS_AT_ONCE = 200
 """A line of commands has to fit into HAProxy's buffer of 16 KiB."""
+
+MOST_LINE_BYTES = 8 * 1024
+"""So does a line of any other."""
+
+EVERY_ROW = ("7", "-1")
+"""Of `show stat ID`: frontend, backend and servers, all of them."""
 
 PLAIN_TOKEN = re.compile(r"[^\s;\\\x00-\x1f\x7f]+")
 """What cannot end a command or a word of it (management guide, 9.3)."""
@@ -69,6 +76,14 @@ class RuntimeSocket:
     async def proxies(self) -> tuple[ProxyState, ...]:
         """Every proxy with its servers."""
         return parse_stat(await self.command("show", "stat"))
+
+    async def some_proxies(self, ids: Iterable[int]) -> tuple[ProxyState, ...]:
+        """Those of these proxies that there are, with their servers. By number: of a frontend and a backend with the
+        same name HAProxy finds the frontend alone."""
+        found: list[ProxyState] = []
+        for some in _in_lines(command_line("show", "stat", str(one), *EVERY_ROW) for one in sorted(ids)):
+            found += parse_stat_of_some(await self._run(some))
+        return tuple(found)
 
     async def renew(self, milliseconds: int) -> Lease:
         """Renew the lease of what sticks, for 5000 ms at most; 0 ends it, and undoes what is leased."""
@@ -162,6 +177,18 @@ def command_line(*tokens: str) -> str:
                 hint="names of proxies and servers have letters, digits and _ . : - only",
             )
     return " ".join(tokens)
+
+
+def _in_lines(commands: Iterable[str]) -> Iterator[str]:
+    """As many commands on a line as HAProxy takes."""
+    line = ""
+    for command in commands:
+        if line and len(line) + len(command) > MOST_LINE_BYTES:
+            yield line
+            line = ""
+        line = f"{line}; {command}" if line else command
+    if line:
+        yield line
 
 
 async def exchange(path: str, line: str, *, timeout_s: float) -> str:

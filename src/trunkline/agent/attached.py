@@ -24,7 +24,7 @@ from trunkline.adapters.systemd import notify
 from trunkline.agent import memory
 from trunkline.agent.decided import Decided
 from trunkline.agent.discovery import Known
-from trunkline.agent.following import Following
+from trunkline.agent.following import Following, followings_for
 from trunkline.agent.hearing import hear
 from trunkline.agent.intents import Intents
 from trunkline.agent.leader import LeaderSource
@@ -100,6 +100,7 @@ async def _steer(
         Recording(directory, metrics, decided),
         Intents(directory).look,
     )
+    metrics.source_ages = steering.source_ages
     pages = {METRICS: Page(text=metrics.text, content_type=METRICS_TYPE)}
     pages[PLAN] = Page(text=decided.text, content_type=JSON_TYPE)
     guide = Guide(steering, settings, paths, source_for)
@@ -109,7 +110,7 @@ async def _steer(
         if upkeep is None:
             knowns = partial(_remembered, settings, directory)
         else:
-            followings = tuple(Following(chosen) for chosen in settings.clusters)
+            followings = followings_for(settings, "", {})
             for following in followings:
                 tasks.start(f"follow {following.name}", partial(following.follow, upkeep.changed.set))
             knowns = partial(_followed, followings)

@@ -5,6 +5,7 @@ Owns asking, the name server, and the log lines on who is reached; what answers 
 """
 
 import asyncio
+import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
@@ -15,6 +16,7 @@ import structlog
 
 from trunkline.adapters.patroni_rest import PatroniRest
 from trunkline.adapters.resolver import resolve
+from trunkline.agent import memory
 from trunkline.agent.discovery import (
     Answers,
     Known,
@@ -30,16 +32,21 @@ from trunkline.agent.discovery import (
     with_addresses,
 )
 from trunkline.agent.trouble import SOME_REASONS, Trouble
-from trunkline.config.settings import ClusterSettings
+from trunkline.config.settings import ClusterSettings, Settings
 from trunkline.errors import PatroniError, WrongScopeError
 from trunkline.model.cluster import ClusterView, Member
 
-EVERY_S = 3.0
+EVERY_S, CLUSTERS_PER_S = 3.0, 15.0
 """What changes here beside members changes on the order of a cluster's loop_wait, 10 s unless it is set; who leads is
-HAProxy's own affair. One question a member costs its API less than half a millisecond."""
+HAProxy's own affair. One question a member costs its API less than half a millisecond. One of several hundred clusters
+is asked less often: so many of them a second."""
 
-GLANCE_S = 0.5
-"""A member that has come shall be served within a second of being healthy."""
+GLANCE_S, GLANCES_PER_S = 0.5, 60.0
+"""A member that has come shall be served within a second of being healthy. With many clusters it takes longer: so many
+glances a second there are altogether."""
+
+SPREAD = 0.1
+"""The rounds of many clusters shall not keep falling together."""
 
 ODD_ANSWERS = 2
 """How many rounds without an answer make a line in the log; one alone may be a busy API."""
@@ -57,11 +64,12 @@ class Silence:
 
 
 class Following:
-    """What is known of one cluster of the settings; `changed` is called when that is something new."""
+    """What is known of one cluster of the settings; `clusters`: how many are followed beside it, itself included."""
 
     def __init__(self, chosen: ClusterSettings, known: Known | None = None) -> None:
         self.chosen = chosen
         self.known = known
+        self.clusters = 1
         self.problems: tuple[PatroniError, ...] = ()
         self._scope = chosen.scope
         self._silent: dict[str, Silence] = {}
@@ -90,8 +98,8 @@ class Following:
         return resolved(self.known) if self.known is not None else None
 
     async def follow(self, changed: Callable[[], None]) -> NoReturn:
-        """Look again and again. Raises PatroniError for what no waiting cures while nothing is known: a member of
-        another cluster, certificates that cannot be used."""
+        """Look again and again; `changed` is called when something new is known. Raises PatroniError for what no
+        waiting cures while nothing is known: a member of another cluster, certificates that cannot be used."""
         async with _Client(self.chosen) as client:
             while True:
                 answers, is_new = await self._look(client)
@@ -103,11 +111,20 @@ class Following:
     async def _wait(self, client: "_Client") -> None:
         """Until it is time to ask all of them, or one of them has members that were not known."""
         loop = asyncio.get_running_loop()
-        began = loop.time()
-        while (left_s := began + EVERY_S - loop.time()) > 0:
-            await asyncio.sleep(min(GLANCE_S, left_s))
-            if left_s > GLANCE_S and await self._glance(client):
+        spread = random.uniform(1 - SPREAD, 1 + SPREAD)
+        again_at, pause_s = loop.time() + spread * self._every_s, spread * self._glance_s
+        while (left_s := again_at - loop.time()) > 0:
+            await asyncio.sleep(min(pause_s, left_s))
+            if left_s > pause_s and await self._glance(client):
                 return
+
+    @property
+    def _every_s(self) -> float:
+        return max(EVERY_S, self.clusters / CLUSTERS_PER_S)
+
+    @property
+    def _glance_s(self) -> float:
+        return max(GLANCE_S, self.clusters / GLANCES_PER_S)
 
     async def _glance(self, client: "_Client") -> bool:
         """Whether the next of the members, asked alone, lists others than are known."""
@@ -137,7 +154,7 @@ class Following:
         self.problems = tuple(answer for _, answer in sorted(answers.items()) if isinstance(answer, PatroniError))
         self._judge(answers)
         await self._learn(client, answers)
-        return answers, self.view is not None and (before is None or _lasting(before) != _lasting(self.view))
+        return answers, self.view is not None and (before is None or lasting(before) != lasting(self.view))
 
     async def _ask(self, client: "_Client") -> Answers:
         addresses = self.known.addresses if self.known else {}
@@ -237,6 +254,18 @@ def _unreached() -> Trouble:
     return Trouble("a member is not reached, going on without it", "a member is reached again")
 
 
+def followings_for(
+    settings: Settings, remembered: str, before: Mapping[ClusterSettings, Following]
+) -> tuple[Following, ...]:
+    """One for each cluster of the settings; those whose questions stay the same go on, the others begin with what is
+    remembered of their cluster."""
+    clusters = settings.clusters
+    followings = tuple(before.get(it) or Following(it, memory.recalled(remembered, it)) for it in clusters)
+    for following in followings:
+        following.clusters = len(clusters)
+    return followings
+
+
 class _Client:
     """Patroni's REST API with errors as values; `renew` has it read its certificates again."""
 
@@ -272,7 +301,7 @@ async def _cluster(rest: PatroniRest, url: str) -> ClusterView | PatroniError:
         return error
 
 
-def _lasting(view: ClusterView) -> tuple[object, ...]:
+def lasting(view: ClusterView) -> tuple[object, ...]:
     """What the configuration may depend on."""
     return view.scope, _places(view.members), view.config, view.is_standby_cluster
 

@@ -12,7 +12,7 @@ class Gone:
     """Kept from one cycle to the next."""
 
     def __init__(self) -> None:
-        self._sessions: dict[tuple[int, str, str], int] = {}
+        self._sessions: dict[str, dict[tuple[int, str], int]] = {}
         self._told: dict[tuple[str, str, int | None], tuple[int, float]] = {}
 
     def told(self, situation: Situation, done: Sequence[Command]) -> None:
@@ -38,10 +38,10 @@ class Gone:
         """Sessions that are gone from servers which must not have them, compared with the cycle before: those that we
         have ended, and those that HAProxy has ended with the server's health. `pid`: of the worker that serves."""
         proxy = situation.state.name
-        now = {(pid, proxy, it.name): it.sessions for it in situation.state.servers if not it.is_backup}
-        now |= {(pid, proxy, name): count for pid, proxy, name, count in situation.workers.sessions}
+        now = {(pid, it.name): it.sessions for it in situation.state.servers if not it.is_backup}
+        now |= {(pid, name): count for pid, at, name, count in situation.workers.sessions if at == proxy}
         open_now = {it.name for it in situation.state.servers if it.takes_sessions}
-        before = {key: count for key, count in self._sessions.items() if key[1] == proxy}
-        gone = sum(max(0, count - now.get(key, 0)) for key, count in before.items() if key[2] not in open_now)
-        self._sessions = {key: count for key, count in self._sessions.items() if key[1] != proxy} | now
+        before = self._sessions.get(proxy, {})
+        gone = sum(max(0, count - now.get(key, 0)) for key, count in before.items() if key[1] not in open_now)
+        self._sessions[proxy] = now
         return gone

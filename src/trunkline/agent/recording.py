@@ -7,7 +7,7 @@ import structlog
 from trunkline.agent.decided import Decided
 from trunkline.agent.history import History, history_file
 from trunkline.agent.metrics import Metrics
-from trunkline.agent.steering import Seen, SourceAges
+from trunkline.agent.steering import Seen
 from trunkline.errors import HAProxyError
 from trunkline.model.desired import ServiceKind
 from trunkline.model.receipt import Glimpse, Receipt
@@ -40,9 +40,9 @@ class Recording:
         if receipt is not None:
             self._keep(receipt)
 
-    def cycled(self, seconds: float, problem: str, ages: SourceAges) -> None:
+    def cycled(self, seconds: float, problem: str) -> None:
         """Take note of one cycle."""
-        self._metrics.cycled(seconds, problem, ages)
+        self._metrics.cycled(seconds, problem)
         self._decided.cycled(problem)
 
     def _keep(self, receipt: Receipt) -> None:

@@ -6,9 +6,11 @@ elsewhere: the supervisor's memory (`trunkline run`), or a `Following` of our ow
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NoReturn
 
 from trunkline.agent.discovery import Known, key, reachable_url, resolved
+from trunkline.agent.following import lasting
 from trunkline.agent.leader import LeaderSource
 from trunkline.agent.steering import Steered, Steering
 from trunkline.agent.tasks import Tasks
@@ -45,7 +47,8 @@ class Guide:
         while True:
             now = knowns()
             if now != self._known:
-                self._adopt(now, tasks)
+                if self._known is None or any(not _is_same(*pair) for pair in zip(now, self._known, strict=True)):
+                    self._adopt(now, tasks)
                 self._known = now
             await asyncio.sleep(LOOK_S)
 
@@ -58,19 +61,34 @@ class Guide:
             for chosen, known in zip(clusters, knowns, strict=True)
             if known is not None
         )
+        self._share_out()
         self._steering.wake()
+
+    def _share_out(self) -> None:
+        """Who is one of many asks less often."""
+        steered = self._steering.steered
+        members = sum(len(cluster.watcher.members) for cluster in steered)
+        for cluster in steered:
+            cluster.watcher.share(clusters=len(steered), members=members)
 
     def _steered(self, chosen: ClusterSettings, known: Known, services: tuple[Service, ...], tasks: Tasks) -> Steered:
         scope = known.view.scope
         own = tuple(service for service in services if service.scope == scope)
         watcher = self._watchers.get(scope)
         if watcher is None:
-            watcher = Watcher(chosen.api, self._steering.wake, self._source_for(chosen, scope))
+            watcher = Watcher(chosen.api, partial(self._steering.wake, scope), self._source_for(chosen, scope))
             self._watchers[scope] = watcher
             tasks.start(f"watch {scope}", watcher.run)
         apis = _apis(known)
         watcher.follow((server, apis[server.member]) for server in _servers(own))
         return Steered(scope=scope, services=own, watcher=watcher, policies=_policies(chosen, own))
+
+
+def _is_same(now: Known | None, before: Known | None) -> bool:
+    """Whether nothing has changed that matters here: how far a replica lags changes all the time."""
+    if now is before or now is None or before is None:
+        return now is before
+    return now.addresses == before.addresses and lasting(now.view) == lasting(before.view)
 
 
 def _apis(known: Known) -> Mapping[str, str]:

@@ -1,11 +1,13 @@
 """The cycle: observe, decide, apply, and observe again what came of it, until nothing is left to do.
 
 One task for one HAProxy, woken by whoever has news, and twice a second by the clock, since the lease has to be renewed.
+Who has news is looked at at once, everybody else when it is his turn: each time, where there are up to `AT_ONCE`.
 What is known comes from `watching`, what follows from it is `trunkline.plan.steering`, and whether it was done is what
 HAProxy says in the next cycle. HAProxy goes on alone with its own checks whenever this one stops (docs/adr/0009).
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -30,7 +32,7 @@ from trunkline.model.intent import Asked
 from trunkline.model.proxy import ProxyState, ServerState
 from trunkline.model.receipt import Deed
 from trunkline.plan.counters import Counter, looked
-from trunkline.plan.pace import choose_pace
+from trunkline.plan.pace import AT_REST, choose_pace
 from trunkline.plan.posture import FENCE_BEFORE_S
 from trunkline.plan.replicas import ReplicaPolicy, closed_since, steer_replicas
 from trunkline.plan.steering import judge_members, steer
@@ -42,6 +44,9 @@ HINT_S = 1.0
 """So long after a hint the members are asked in a burst, even if the picture seems stable."""
 
 ROUNDING_S = 0.001
+AT_ONCE = 15
+"""So many clusters at rest are looked at each time the clock asks for a cycle; of more, so many in turn."""
+
 MOST_REPEATS = 5
 """A cycle that did something is followed by another at once, this often in a row."""
 
@@ -92,7 +97,7 @@ class Observer(Protocol):
     def saw(self, seen: Seen) -> None:
         """One service of it."""
 
-    def cycled(self, seconds: float, problem: str, ages: SourceAges) -> None:
+    def cycled(self, seconds: float, problem: str) -> None:
         """All of it; `problem`: why HAProxy could not be steered."""
 
 
@@ -124,13 +129,19 @@ class Steering:
         self._hearing = Hearing(time.monotonic())
         self._observed_at = time.monotonic()
         self._flux_since: dict[str, float] = {}
+        self._ids: dict[str, tuple[int, ...]] = {}
+        self._ids_of = 0
+        self._news: set[str] = set()
+        self._swept_at = -math.inf
+        self._turn = 0
         self._is_lost = False
         self._refusals: dict[str, Trouble] = {}
         self._warnings: dict[str, Trouble] = {}
         self._trouble = Trouble("HAProxy cannot be steered, its own checks go on", "HAProxy is steered again")
 
-    def wake(self) -> None:
-        """There is news."""
+    def wake(self, scope: str | None = None) -> None:
+        """There is news of one cluster, or of whatever concerns all."""
+        self._news |= {scope} if scope is not None else {cluster.scope for cluster in self.steered}
         self.woken.set()
 
     def hear(self, report: CheckReport) -> None:
@@ -144,60 +155,90 @@ class Steering:
                 if report.is_ok and kinds == [ServiceKind.PRIMARY]:
                     cluster.watcher.check_has_passed(report.server)
                 cluster.watcher.hint()
-                self.wake()
+                self.wake(cluster.scope)
 
     async def run(self) -> NoReturn:
         """Steer for as long as the task lives. The lease ends by itself."""
         while True:
-            began = time.monotonic()
+            acted = await self.cycle(self._due())
             repeats = 0
-            while await self.cycle() and repeats < MOST_REPEATS:
+            while acted and repeats < MOST_REPEATS:
+                acted = await self.cycle(acted | self._due())
                 repeats += 1
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._until_next(began)):
+                async with asyncio.timeout(self._until_next()):
                     await self.woken.wait()
             self.woken.clear()
 
-    def _until_next(self, began: float) -> float:
+    def _until_next(self) -> float:
         """Seconds until the clock alone asks for a cycle: the lease, or a leader key that is about to end."""
         now = time.monotonic()
-        left_s = began + CYCLE_S - now
+        left_s = self._swept_at + CYCLE_S - now
         for cluster in self.steered:
-            key = cluster.watcher.leader_key(now)
-            if key is not None and key.remaining_s is not None and key.remaining_s > FENCE_BEFORE_S:
-                left_s = min(left_s, key.remaining_s - FENCE_BEFORE_S + ROUNDING_S)
+            ends_s = cluster.watcher.key_ends_s(now)
+            if ends_s is not None and ends_s > FENCE_BEFORE_S:
+                left_s = min(left_s, ends_s - FENCE_BEFORE_S + ROUNDING_S)
         return max(0.0, left_s)
+
+    def _due(self) -> set[str]:
+        """The clusters of the next cycle: who has news, who is about to lose its leader key, and when it is time for
+        it, whoever is not at rest and those whose turn it is."""
+        now = time.monotonic()
+        due, self._news = self._news, set()
+        for cluster in self.steered:
+            ends_s = cluster.watcher.key_ends_s(now)
+            if ends_s is not None and ends_s <= FENCE_BEFORE_S:
+                due.add(cluster.scope)
+        if now >= self._swept_at + CYCLE_S - ROUNDING_S:
+            self._swept_at = now
+            due |= {cluster.scope for cluster in self.steered if cluster.watcher.pace is not AT_REST}
+            due |= self._whose_turn_it_is()
+        return due
+
+    def _whose_turn_it_is(self) -> set[str]:
+        count = len(self.steered)
+        if count <= AT_ONCE:
+            return {cluster.scope for cluster in self.steered}
+        turns = [(self._turn + number) % count for number in range(AT_ONCE)]
+        self._turn = (self._turn + AT_ONCE) % count
+        return {self.steered[turn].scope for turn in turns}
 
     async def release(self) -> None:
         """Undo at once whatever is leased; for an orderly end."""
         with suppress(RuntimeSocketError):
             await self._runtime.renew(0)
 
-    async def cycle(self) -> bool:
-        """One round of all that is steered, service by service; whether it has changed something."""
+    async def cycle(self, due: set[str]) -> set[str]:
+        """One round of these clusters, service by service; those where it has changed something."""
         began = time.monotonic()
         self.cycled_at = began
         try:
-            view = await self._observe()
+            if self._is_lost:
+                await self._runtime.proxies()  # whose HAProxy does not say how it is, shall have no lease either
+            lease = await self._renew()
+            clusters = self._concerned(due, lease)
+            view = await self._observe(clusters, lease)
         except RuntimeSocketError as error:
             self._trouble.tell(error.message)
             self._is_lost = True
-            self._observer.cycled(time.monotonic() - began, error.message, self._ages())
-            return False
+            self._observer.cycled(time.monotonic() - began, error.message)
+            return set()
         self._trouble.tell("")
         self._is_lost = False
         now = self._observed_at = time.monotonic()
         did: dict[str, tuple[Deed, ...]] = {}
+        acted: set[str] = set()
         try:
-            for cluster in self.steered:
+            for cluster in clusters:
                 for service in cluster.services:
                     situation = self._situation(cluster, service, view, now)
                     if situation is not None:
-                        did[service.proxy] = await self._steer(cluster, situation, view, now)
+                        deeds = did[service.proxy] = await self._steer(cluster, situation, view, now)
+                        acted |= {cluster.scope for deed in deeds if not deed.refusal}
         finally:
             _tell(did)
-        self._observer.cycled(time.monotonic() - began, "", self._ages())
-        return any(not deed.refusal for deeds in did.values() for deed in deeds)
+        self._observer.cycled(time.monotonic() - began, "")
+        return acted
 
     async def _steer(self, cluster: Steered, situation: Situation, view: View, now: float) -> tuple[Deed, ...]:
         if situation.kind is ServiceKind.PRIMARY:
@@ -226,22 +267,37 @@ class Steering:
         moves = await self._rebalancing.due(situation, policy, now)
         return replace(plan, commands=(*plan.commands, *ends, *moves))
 
-    async def _observe(self) -> View:
-        """A HAProxy that takes commands and does not say how it is, is not steered: the lease shall end, too."""
-        if self._is_lost:
-            await self._runtime.proxies()
+    async def _renew(self) -> Lease:
         lease = await self._runtime.renew(LEASE_MS)
-        proxies = await self._runtime.proxies()
-        ours = {service.proxy for cluster in self.steered for service in cluster.services}
-        self._hearing.looked((proxy for proxy in proxies if proxy.name in ours), time.monotonic())
+        return replace(lease, stuck=self._with_ages(lease.stuck))
+
+    def _concerned(self, due: set[str], lease: Lease) -> tuple[Steered, ...]:
+        """Those that are due, and those of whom the lease tells something."""
+        told = {proxy for proxy, _, _ in lease.released} | {proxy for proxy, _ in lease.held} | set(lease.closed)
+        told |= {it.proxy for it in lease.stuck}
+        return tuple(
+            cluster
+            for cluster in self.steered
+            if cluster.scope in due or any(service.proxy in told for service in cluster.services)
+        )
+
+    async def _observe(self, clusters: Sequence[Steered], lease: Lease) -> View:
+        names = [service.proxy for cluster in clusters for service in cluster.services]
+        if len(clusters) == len(self.steered) or lease.pid != self._ids_of or not self._ids.keys() >= set(names):
+            proxies = await self._runtime.proxies()
+            self._ids, self._ids_of = {proxy.name: proxy.ids for proxy in proxies}, lease.pid
+        else:
+            proxies = await self._runtime.some_proxies(one for name in names for one in self._ids[name])
+        self._hearing.looked((proxy for proxy in proxies if proxy.name in set(names)), time.monotonic())
         return View(
-            lease=replace(lease, stuck=self._with_ages(lease.stuck)),
+            lease=lease,
             proxies={proxy.name: proxy for proxy in proxies},
             workers=self._old.seen_beside(lease.pid),
             asked=self._asked(),
         )
 
-    def _ages(self) -> SourceAges:
+    def source_ages(self) -> SourceAges:
+        """At this moment."""
         now = time.monotonic()
         ages = {("", "HAProxy", ""): now - self._observed_at, ("", "check log", ""): self._hearing.age_s(now)}
         if (age_s := self._old.age_s(now)) is not None:

@@ -7,7 +7,7 @@ again, and HAProxy goes on as it was (docs/adr/0006).
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 from typing import NoReturn
@@ -16,11 +16,11 @@ import structlog
 
 from trunkline.agent import memory
 from trunkline.agent.configuration import Sources, configure
-from trunkline.agent.following import Following
+from trunkline.agent.following import Following, followings_for
 from trunkline.agent.keeper import Keeper
 from trunkline.agent.tasks import Tasks
 from trunkline.agent.trouble import SOME_REASONS, Trouble
-from trunkline.config.settings import ClusterSettings, Settings
+from trunkline.config.settings import Settings
 from trunkline.errors import TrunklineError
 from trunkline.model.cluster import ClusterView
 from trunkline.plan.paths import run_paths
@@ -154,16 +154,6 @@ class Supervisor:
                 self._memory.tell(error.message)
             else:
                 self._memory.tell("")
-
-
-def followings_for(
-    settings: Settings, remembered: str, before: Mapping[ClusterSettings, Following]
-) -> tuple[Following, ...]:
-    """One for each cluster of the settings; those whose questions stay the same go on, the others begin with what is
-    remembered of their cluster."""
-    return tuple(
-        before.get(chosen) or Following(chosen, memory.recalled(remembered, chosen)) for chosen in settings.clusters
-    )
 
 
 def _task_name(following: Following) -> str:

@@ -78,7 +78,9 @@ class Upkeep:
 
     async def _adopt(self, views: tuple[ClusterView, ...]) -> str:
         """What is in the way, "" for nothing."""
-        wanted = configure(Sources(settings=self._settings, clusters=views, host=self._host), self._paths)
+        # of hundreds of clusters it takes a third of a second, in which everything else goes on
+        sources = Sources(settings=self._settings, clusters=views, host=self._host)
+        wanted = await asyncio.to_thread(configure, sources, self._paths)
         before = read_text(Path(self._paths.config)) or ""
         if problem := _objection(before, wanted):
             return problem

@@ -6,9 +6,10 @@ none waits for another, so that a source that hangs costs only itself. Nothing i
 
 import asyncio
 import math
+import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
@@ -21,8 +22,9 @@ from trunkline.config.settings import ApiSettings
 from trunkline.errors import PatroniError, SilentError
 from trunkline.model.desired import Server
 from trunkline.model.facts import LeaderKey, MemberFacts, PortFact, PortVerdict, RestFact
-from trunkline.plan.pace import AT_REST, Pace, rest_pause_s
+from trunkline.plan.pace import AT_REST, WATCHFUL, Pace, rest_pause_s, shared
 
+HTTP_OK = 200
 ANSWER_TIMEOUT_S = 1.0
 SLOW_S = 0.25
 """Who has always answered, and has not for so long, may be frozen: its port is asked, too."""
@@ -34,8 +36,11 @@ CHECK_MEMORY_S = 5.0
 OUTLAST_S = 25.0
 """A connection that waits for PostgreSQL's end is renewed so often: authentication_timeout is 60 s by default."""
 
+GRAIN_S = 0.01
 OUTLAST_PAUSE_S = 1.0
 PATIENCE = 0.8
+SPREAD = 0.1
+"""A question comes by up to this part earlier, so that those of many members do not keep falling together."""
 
 
 @dataclass(slots=True)
@@ -54,6 +59,13 @@ class _Member:
     check_silent_at: float | None = None
     check_passed_at: float = 0.0
     is_served: bool = False
+    spread: float = 1.0
+
+    @property
+    def may_be_primary(self) -> bool:
+        """HAProxy serves it as that, or its API has said that it holds the leader lock."""
+        answer = self.rest.answer if self.rest is not None else None
+        return self.is_served or (answer is not None and answer.status_code == HTTP_OK)
 
 
 class Watcher:
@@ -62,13 +74,14 @@ class Watcher:
     def __init__(self, api: ApiSettings, changed: Callable[[], None], source: LeaderSource | None = None) -> None:
         self._others = OtherMembers()
         self.source: LeaderSource = Preferring(source, self._others) if source else self._others
-        self.pace = AT_REST
+        self.pace = self._own_pace = AT_REST
+        self._crowd = (1, 0)
         self.hinted_at = -math.inf
         self._api = api.model_copy(update={"timeout_s": min(ANSWER_TIMEOUT_S, api.timeout_s)})
         self._changed = changed
         self._members: dict[str, _Member] = {}
         self._tasks: dict[str, list[asyncio.Task[NoReturn]]] = {}
-        self._quicker = asyncio.Event()
+        self._waiting: set[asyncio.Future[None]] = set()
         self._served = asyncio.Event()
         self._rest: PatroniRest | None = None
         self._lags = Lags()
@@ -100,20 +113,36 @@ class Watcher:
                 self._begin(name)
         self._others.urls = tuple(url for _, url in wanted.values())
 
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Those that are watched."""
+        return tuple(sorted(self._members))
+
     def set_pace(self, pace: Pace) -> None:
         """Ask at this pace from now on; a quicker one takes effect at once."""
         is_quicker = pace.rest_s < self.pace.rest_s
         if self.pace.port_s is None:
             for member in self._members.values():
                 member.port_answered_at = time.monotonic()
-        self.pace = pace
+        if pace is not self.pace:
+            self.pace = pace
+            self._share()
         if is_quicker:
             self.hurry()
 
+    def share(self, *, clusters: int, members: int) -> None:
+        """It is one of so many clusters of this agent, which have so many members together."""
+        self._crowd = clusters, members
+        self._share()
+
+    def _share(self) -> None:
+        clusters, members = self._crowd
+        self._own_pace = shared(self.pace, clusters=clusters, members=members)
+
     def hurry(self) -> None:
         """Ask all members at once."""
-        self._quicker.set()
-        self._quicker = asyncio.Event()
+        for pause in self._waiting:
+            _end(pause)
 
     def hint(self) -> None:
         """Something has said that there is news."""
@@ -158,6 +187,11 @@ class Watcher:
             ages |= {("port", name): now - member.port_answered_at for name, member in self._members.items()}
         return ages
 
+    def key_ends_s(self, now: float) -> float | None:
+        """Seconds until the lease behind the leader key ends, where its store tells."""
+        key = self.source.leader_key(now) if self.source is not self._others else None
+        return key.remaining_s if key is not None else None
+
     def _begin(self, name: str) -> None:
         member = self._members[name]
         self._tasks[name] = [
@@ -195,6 +229,7 @@ class Watcher:
             member.well_since = _well_since(member)
             if _gist(before) != _gist(member.rest):
                 self._changed()
+            member.spread = random.uniform(1 - SPREAD, 1)
             await self._pause(asked_at, lambda: self._rest_pause_s(member))
 
     @contextmanager
@@ -214,7 +249,9 @@ class Watcher:
         self._changed()
 
     def _rest_pause_s(self, member: _Member) -> float:
-        return rest_pause_s(self.pace, member.server.member, self.source.leader_key(time.monotonic()))
+        key = self.source.leader_key(time.monotonic())
+        name, pace = member.server.member, self._own_pace
+        return member.spread * rest_pause_s(pace, name, key, may_be_primary=member.may_be_primary)
 
     def _lag_s(self, member: _Member, fact: RestFact) -> float | None:
         if fact.answer is None:
@@ -238,7 +275,7 @@ class Watcher:
         postgres = member.server.postgres
         while True:
             asked_at = time.monotonic()
-            if self.pace.port_s is not None:
+            if self._own_pace.port_s is not None:
                 verdict = await probe(postgres.address, postgres.port, timeout_s=PORT_TIMEOUT_S)
                 took_s = time.monotonic() - asked_at
                 before = member.port.verdict if member.port else None
@@ -247,7 +284,7 @@ class Watcher:
                     member.port_answered_at = asked_at
                 if verdict is not before:
                     self._changed()
-            await self._pause(asked_at, lambda: self.pace.port_s)
+            await self._pause(asked_at, lambda: self._own_pace.port_s)
 
     async def _stay(self, member: _Member) -> NoReturn:
         """While it is served, a connection to it that ends when PostgreSQL does, or its authentication_timeout."""
@@ -273,7 +310,7 @@ class Watcher:
     async def _ask_key(self) -> NoReturn:
         while True:
             asked_at = time.monotonic()
-            if self.pace.key_s is not None:
+            if self._own_pace.key_s is not None:
                 before = self.source.leader_key(asked_at)
                 if before is None or before.age_s > min(FRESH_ENOUGH_S, self._key_pace() or FRESH_ENOUGH_S):
                     now = await self.source.ask()
@@ -284,23 +321,41 @@ class Watcher:
     def _key_pace(self) -> float | None:
         """More often while the lease behind the key may end soon: it is known no better than it is asked for."""
         key = self.source.leader_key(time.monotonic())
-        if self.pace.key_s is None or key is None or key.remaining_s is None or key.remaining_s > SOON_S:
-            return self.pace.key_s
-        return min(self.pace.key_s, SOON_PACE_S)
+        if self._own_pace.key_s is None or key is None or key.remaining_s is None or key.remaining_s > SOON_S:
+            return self._own_pace.key_s
+        return min(self._own_pace.key_s, SOON_PACE_S)
 
     async def _pause(self, since: float, length_s: Callable[[], float | None]) -> None:
-        """Until it is time for the next question, or until somebody is in a hurry."""
+        """Until it is time for the next question, or until somebody is in a hurry. There are thousands of these a
+        second, so that it is one future and one timer, and no exception."""
+        loop = asyncio.get_running_loop()
         while True:
-            quicker, wanted_s = self._quicker, length_s()
-            left_s = None if wanted_s is None else since + wanted_s - time.monotonic()
-            if left_s is not None and left_s <= 0:
+            wanted_s = length_s()
+            until = None if wanted_s is None else _rounded(since + wanted_s, wanted_s)
+            if until is not None and until <= loop.time():
                 await asyncio.sleep(0)
                 return
-            with suppress(TimeoutError):
-                async with asyncio.timeout(left_s):
-                    await quicker.wait()
-                if length_s() is not None:
-                    return
+            pause: asyncio.Future[None] = loop.create_future()
+            timer = loop.call_at(until, _end, pause) if until is not None else None
+            self._waiting.add(pause)
+            try:
+                await pause
+            finally:
+                self._waiting.discard(pause)
+                if timer is not None:
+                    timer.cancel()
+            if length_s() is not None:
+                return
+
+
+def _end(pause: "asyncio.Future[None]") -> None:
+    if not pause.done():
+        pause.set_result(None)
+
+
+def _rounded(moment: float, length_s: float) -> float:
+    """A little later, after a long pause, so that hundreds who wait are woken together."""
+    return math.ceil(moment / GRAIN_S) * GRAIN_S if length_s >= WATCHFUL.rest_s else moment
 
 
 def _facts(name: str, member: _Member, now: float) -> MemberFacts:

@@ -3,8 +3,9 @@
 Values only. Parsing is in `trunkline.wire.runtime`; asking is in `trunkline.adapters.runtime_socket`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 
@@ -58,6 +59,7 @@ def is_same_address(one: str, other: str) -> bool:
     return port == other_port and (host is None or other_host is None or host == other_host)
 
 
+@lru_cache(maxsize=4096)
 def _parts(address: str) -> tuple[IPv4Address | IPv6Address | None, str]:
     host, _, port = address.rpartition(":")
     try:
@@ -70,7 +72,8 @@ def _parts(address: str) -> tuple[IPv4Address | IPv6Address | None, str]:
 class ProxyState:
     """One proxy: its frontend's and backend's lines of `show stat` and its servers, sorted by name.
 
-    `frontend_status`: "OPEN", "STOP", ... or "" where the proxy has no frontend; likewise `backend_status`.
+    `frontend_status`: "OPEN", "STOP", ... or "" where the proxy has no frontend; likewise `backend_status`. `ids`: the
+    worker's own numbers for it, two where frontend and backend are apart.
     """
 
     name: str
@@ -80,6 +83,7 @@ class ProxyState:
     sessions: int = 0
     queued: int = 0
     servers: tuple[ServerState, ...] = ()
+    ids: tuple[int, ...] = field(default=(), compare=False)
 
     def server(self, name: str) -> ServerState | None:
         """The server of that name, if the proxy has it."""

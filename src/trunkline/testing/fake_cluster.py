@@ -27,15 +27,17 @@ ANYBODY = ("/patroni", "/health", "/liveness", "/readiness")
 class MemberStory:
     """What is true of one member; change it, and every API of the cluster tells so.
 
-    `is_alive`: whether its PostgreSQL answers. `is_promoted`: whether a leader's promotion has ended. `is_listed`:
-    whether the store has its key, which a restored one may lack for a while. `replayed_s_ago`: when the last
-    transaction was committed that it has replayed, None for one that has replayed none.
+    `is_alive`: whether its PostgreSQL answers. `is_stopping`: it shuts down, and its API says so. `is_promoted`:
+    whether a leader's promotion has ended. `is_listed`: whether the store has its key, which a restored one may lack
+    for a while. `replayed_s_ago`: when the last transaction was committed that it has replayed, None for one that has
+    replayed none.
     """
 
     name: str
     host: str
     port: int
     is_alive: bool = True
+    is_stopping: bool = False
     is_promoted: bool = True
     is_listed: bool = True
     is_sync: bool = False
@@ -169,8 +171,9 @@ class FakeCluster:
         software = {"version": "3.0.4", "scope": self.scope}
         if not self.speaks_3_0:
             software = {"version": "4.1.5", "scope": self.scope, "name": name}
-        if not story.is_alive:
-            return {"state": "unknown", "role": self._own_role(leads), "patroni": software}
+        if not story.is_alive or story.is_stopping:
+            state = "stopping" if story.is_stopping else "unknown"
+            return {"state": state, "role": self._own_role(leads), "patroni": software}
         writes = leads and story.is_promoted and not self.is_standby_cluster
         xlog = {"location": LOCATION} if writes else self._replay(story)
         return {

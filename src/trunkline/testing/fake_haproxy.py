@@ -8,19 +8,20 @@ really says.
 import asyncio
 import csv
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from io import StringIO
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from trunkline.model.proxy import ProxyState, ProxyView, ServerState, Session
+from trunkline.model.proxy import Health, ProxyState, ProxyView, ServerState, Session
 from trunkline.testing.fake_lease import FakeLease
 from trunkline.wire.runtime import MONTHS
 
 COLUMNS = (
     "pxname", "svname", "qcur", "qmax", "scur", "smax", "slim", "stot", "econ", "status", "weight", "act", "bck",
-    "lastchg", "type", "check_status", "check_code", "check_duration", "last_chk", "check_desc", "addr", "mode",
+    "lastchg", "iid", "type", "check_status", "check_code", "check_duration", "last_chk", "check_desc", "addr", "mode",
 )  # fmt: skip
 """Those of the real one that anybody reads, in its order."""
 
@@ -59,6 +60,15 @@ class FakeHAProxy:
     def view(self, view: ProxyView) -> None:
         self._view = view
         self._lease.check_anew()
+
+    def check_finds(self, target: str, health: Health) -> None:
+        """The next result of the check of one server, "proxy/server"; those of the others stay as they are."""
+        proxy, _, server = target.partition("/")
+        self._view = replace(
+            self._view,
+            proxies=tuple(_with(it, server, health) if it.name == proxy else it for it in self._view.proxies),
+        )
+        self._lease.check_anew(target)
 
     @property
     def seen(self) -> ProxyView:
@@ -109,6 +119,8 @@ class FakeHAProxy:
                 return info_text(self.view)
             case ["show", "stat"]:
                 return stat_text(self.seen)
+            case ["show", "stat", number, _, _]:
+                return self._stat_of(int(number))
             case ["show", "sess"]:
                 return sessions_text(self.sessions)
             case ["show", "sess", name]:
@@ -121,6 +133,13 @@ class FakeHAProxy:
                 return UNKNOWN_COMMAND.format(first)
             case _:
                 return ""
+
+    def _stat_of(self, number: int) -> str:
+        """Of the proxy of this number: they are numbered as they come."""
+        if not 0 < number <= len(self.view.proxies):
+            return "[3]: No such proxy.\n"
+        proxy = self.view.proxies[number - 1]
+        return stat_text(self._lease.as_seen(replace(self.view, proxies=(proxy,))), first=number)
 
     def _server_refusal(self, where: str) -> str:
         name, _, server = where.partition("/")
@@ -154,14 +173,14 @@ def info_text(view: ProxyView) -> str:
     )
 
 
-def stat_text(view: ProxyView) -> str:
-    """`show stat`."""
+def stat_text(view: ProxyView, *, first: int = 1) -> str:
+    """`show stat`; `first`: the number of the first proxy."""
     text = StringIO()
     text.write("# ")
     table = csv.DictWriter(text, [*COLUMNS, ""], restval="", lineterminator="\n")
     table.writeheader()
-    for proxy in view.proxies:
-        table.writerows(_rows(proxy))
+    for number, proxy in enumerate(view.proxies, start=first):
+        table.writerows({**row, "iid": number} for row in _rows(proxy))
     return text.getvalue()
 
 
@@ -221,6 +240,11 @@ def _server(server: ServerState) -> dict[str, object]:
         "check_desc": server.check_description,
         "addr": server.address,
     }
+
+
+def _with(proxy: ProxyState, server: str, health: Health) -> ProxyState:
+    servers = tuple(replace(it, health=health) if it.name == server else it for it in proxy.servers)
+    return replace(proxy, servers=servers)
 
 
 def _bare(address: str) -> str:

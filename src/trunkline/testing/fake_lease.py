@@ -25,9 +25,11 @@ class FakeLease:
         self._notes: dict[tuple[str, Sticky], None] = {}
         self._ends_at = 0.0
 
-    def check_anew(self) -> None:
-        """The checks that run have a new result, which overrides what was pushed."""
-        self._pushed = {target: it for target, it in self._pushed.items() if target in self._suspended}
+    def check_anew(self, only: str | None = None) -> None:
+        """The checks that run have a new result, which overrides what was pushed; `only`: that of this server."""
+        self._pushed = {
+            target: it for target, it in self._pushed.items() if target in self._suspended or only not in (None, target)
+        }
 
     def as_seen(self, view: ProxyView) -> ProxyView:
         """The view with what is set on its servers."""

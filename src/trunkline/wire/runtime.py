@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from io import StringIO
+from operator import itemgetter
 
 from trunkline.errors import RuntimeSocketError
 from trunkline.model.proxy import Health, ProcessInfo, ProxyState, ServerState, Session
@@ -24,6 +25,9 @@ FRONTEND, BACKEND, SERVER = "0", "1", "2"
 """The column `type` of `show stat`; 3 is a listener."""
 
 NEEDED = ("pxname", "svname", "type", "status", "scur", "qcur", "slim", "check_status", "check_code", "addr")
+USED = (*NEEDED, "check_duration", "check_desc", "last_chk", "lastchg", "bck", "iid")
+MOST_DIGITS = 20
+NO_SUCH_PROXY = f"[{LINE_ERROR_SEVERITY}]: No such proxy."
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 Row = Mapping[str, str]
@@ -81,15 +85,21 @@ def parse_info(text: str) -> ProcessInfo:
 
 
 def parse_stat(text: str) -> tuple[ProxyState, ...]:
-    """`show stat`: all proxies, sorted by name."""
-    rows = _rows(text)
+    """`show stat`, once or several times in a row: all proxies, sorted by name."""
+    rows: dict[str, list[Row]] = {}
+    for row in _rows(text):
+        rows.setdefault(row["pxname"], []).append(row)
     try:
-        return tuple(
-            _proxy(name, [row for row in rows if row["pxname"] == name])
-            for name in sorted({row["pxname"] for row in rows})
-        )
+        return tuple(_proxy(name, rows[name]) for name in sorted(rows))
     except ValueError:
         raise _unusable("show stat") from None
+
+
+def parse_stat_of_some(text: str) -> tuple[ProxyState, ...]:
+    """Any number of `show stat ID …`: those that there are."""
+    lines = text.splitlines(keepends=True)
+    found = "".join(line for line in lines if not line.startswith(NO_SUCH_PROXY))
+    return parse_stat(found) if found.strip() else ()
 
 
 def parse_held(text: str) -> tuple[tuple[str, int], ...]:
@@ -123,13 +133,26 @@ def parse_sessions(text: str, now: datetime) -> tuple[Session, ...]:
 
 
 def _rows(text: str) -> list[Row]:
-    lines = csv.reader(StringIO(text.lstrip("# \r\n")))
+    """The columns of `USED` that there are."""
+    rows: list[Row] = []
+    header: list[str] = []
+    used: list[str] = []
+    pick = itemgetter(0, 1)
     try:
-        header = next(lines, [])
-        rows: list[Row] = [dict(zip(header, line, strict=True)) for line in lines if line]
-    except (csv.Error, ValueError):
+        for line in csv.reader(StringIO(text.lstrip("# \r\n"))):
+            if line and (not header or line[0].startswith("# ")):
+                header = [line[0].removeprefix("# "), *line[1:]]
+                used = [column for column in USED if column in header]
+                if used[: len(NEEDED)] != list(NEEDED):
+                    raise _unusable("show stat")
+                pick = itemgetter(*map(header.index, used))
+            elif line:
+                if len(line) != len(header):
+                    raise _unusable("show stat")
+                rows.append(dict(zip(used, pick(line), strict=True)))
+    except csv.Error:
         raise _unusable("show stat") from None
-    if not all(column in header for column in NEEDED):
+    if not header:
         raise _unusable("show stat")
     return rows
 
@@ -146,6 +169,7 @@ def _proxy(name: str, rows: Iterable[Row]) -> ProxyState:
         sessions=_number(backend, "scur"),
         queued=_number(backend, "qcur"),
         servers=tuple(sorted((_server(row) for row in of_type[SERVER]), key=lambda server: server.name)),
+        ids=tuple(sorted({_number(row, "iid") for row in (frontend, backend) if row.get("iid")})),
     )
 
 
@@ -183,7 +207,7 @@ def _optional(row: Row, column: str) -> int | None:
     text = row.get(column, "")
     if not text:
         return None
-    if not re.fullmatch(r"-?[0-9]{1,19}", text):
+    if len(text) > MOST_DIGITS or not (text.isascii() and text.removeprefix("-").isdecimal()):
         raise ValueError(text)
     return int(text)
 

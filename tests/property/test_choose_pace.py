@@ -23,7 +23,6 @@ def pace(world: World, *, has_hint: bool = False, bursting_s: float = 0.0) -> fl
 def test_about_one_question_a_second_while_all_is_well() -> None:
     (well,) = (example for example in EXAMPLES if example.name == "all is well")
     assert choose_pace(judge_members(well.world.situation()), has_hint=False, bursting_s=0.0) == AT_REST
-    assert AT_REST.rest_s == 1.0
     assert AT_REST.port_s is AT_REST.key_s is None
 
 
