@@ -7,6 +7,7 @@ from steering_examples import EXAMPLES, Example
 
 from trunkline.model.command import words
 from trunkline.model.desired import ServiceKind
+from trunkline.plan.dry_run import describe
 from trunkline.plan.posture import PRIMARY_ROWS, REPLICA_ROWS
 from trunkline.plan.replicas import ReplicaPolicy, steer_replicas
 from trunkline.plan.steering import judge_members, steer
@@ -47,6 +48,20 @@ def test_the_reason_of_a_drain_says_who_until_when_and_why() -> None:
     example = next(it for it in EXAMPLES if it.name == "a replica that people have asked to drain")
     (command,) = steer(example.world.situation()).commands
     assert command.reason.startswith("pg1: drained by ana until 14:30: kernel update; it gets no new sessions")
+
+
+def test_the_dry_run_tells_the_same() -> None:
+    example = next(it for it in EXAMPLES if it.name == "a replica that people have asked to drain")
+    told = describe(example.world.situation())
+    assert (told.members[0].stance, told.members[0].because.partition(";")[0]) == (
+        "drained",
+        "drained by ana until 14:30: kernel update",
+    )
+    example = next(it for it in EXAMPLES if it.name == "the drain of a replica of which nothing can be leased")
+    assert describe(example.world.situation()).warnings == (
+        "pg1 cannot be drained by ana: kernel update; nothing can be leased of a server that came while HAProxy 2.6 "
+        "ran, until its next reload or start",
+    )
 
 
 def test_a_deadline_counts_for_who_was_asked_to_be_drained_as_for_anybody() -> None:
