@@ -4,6 +4,7 @@ services whose worlds are anything, and a HAProxy that refuses one of the comman
 
 import asyncio
 import random
+from collections.abc import Callable
 from dataclasses import replace
 
 from hypothesis import given, settings
@@ -93,7 +94,7 @@ class Nobody:
 
     def saw(self, seen: Seen) -> None: ...
 
-    def cycled(self, seconds: float, problem: str, ages: SourceAges) -> None: ...
+    def cycled(self, seconds: float, problem: str, ages: Callable[[], SourceAges]) -> None: ...
 
 
 def service(scope: str, proxy: str, kind: ServiceKind) -> Service:

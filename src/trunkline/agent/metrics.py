@@ -1,7 +1,7 @@
 """What the agent has to tell Prometheus (docs/agent.md lists it): what the last cycle has seen, what all have done."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -29,8 +29,7 @@ class Metrics(Collector):
         self._registry = CollectorRegistry()
         self._last: dict[tuple[str, str], Seen] = {}
         self._problem = "nothing was done yet"
-        self._sources: SourceAges = {}
-        self._cycled_at_s = time.time()
+        self._ages: Callable[[], SourceAges] = dict
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
         self._commands = self._counter("commands", "Commands that HAProxy has taken.")
@@ -59,9 +58,9 @@ class Metrics(Collector):
         released = sum(count for proxy, count, _ in seen.lease.released if proxy == place[1])
         self._released.labels(*place).inc(released)
 
-    def cycled(self, seconds: float, problem: str, ages: SourceAges) -> None:
+    def cycled(self, seconds: float, problem: str, ages: Callable[[], SourceAges]) -> None:
         """A whole cycle."""
-        self._sources, self._cycled_at_s = ages, time.time()
+        self._ages = ages
         self._cycle.observe(seconds)
         self._problem = problem
 
@@ -104,8 +103,8 @@ class Metrics(Collector):
                 for it in Stance:
                     stance.add_metric((*place, it.value), float(judgement.stance is it))
             held.add_metric((scope, proxy), dict(seen.lease.held).get(proxy, 0))
-        for labels, age_s in self._sources.items():
-            ages.add_metric(labels, age_s + now_s - self._cycled_at_s)
+        for labels, age_s in self._ages().items():
+            ages.add_metric(labels, age_s)
         yield from (serves, stance, sessions, ages, held, *_old_workers(recent.values()))
 
     def _counter(self, name: str, about: str) -> Counter:

@@ -1,5 +1,6 @@
 """What becomes of a cycle when it is over: metrics, and receipts of role changes, kept on disk and told in the log."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -40,7 +41,7 @@ class Recording:
         if receipt is not None:
             self._keep(receipt)
 
-    def cycled(self, seconds: float, problem: str, ages: SourceAges) -> None:
+    def cycled(self, seconds: float, problem: str, ages: Callable[[], SourceAges]) -> None:
         """Take note of one cycle."""
         self._metrics.cycled(seconds, problem, ages)
         self._decided.cycled(problem)

@@ -7,7 +7,7 @@ HAProxy says in the next cycle. HAProxy goes on alone with its own checks whenev
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import NoReturn, Protocol
@@ -90,8 +90,8 @@ class Observer(Protocol):
     def saw(self, seen: Seen) -> None:
         """One service of it."""
 
-    def cycled(self, seconds: float, problem: str, ages: SourceAges) -> None:
-        """All of it; `problem`: why HAProxy could not be steered."""
+    def cycled(self, seconds: float, problem: str, ages: Callable[[], SourceAges]) -> None:
+        """All of it; `problem`: why HAProxy could not be steered; `ages`: of its sources, whenever it is called."""
 
 
 class Steering:
@@ -172,7 +172,7 @@ class Steering:
         except RuntimeSocketError as error:
             self._trouble.tell(error.message)
             self._is_lost = True
-            self._observer.cycled(time.monotonic() - began, error.message, self._ages())
+            self._observer.cycled(time.monotonic() - began, error.message, self.ages)
             return False
         self._trouble.tell("")
         self._is_lost = False
@@ -186,7 +186,7 @@ class Steering:
                         did[service.proxy] = await self._steer(cluster, situation, view, now)
         finally:
             _tell(did)
-        self._observer.cycled(time.monotonic() - began, "", self._ages())
+        self._observer.cycled(time.monotonic() - began, "", self.ages)
         return any(not deed.refusal for deeds in did.values() for deed in deeds)
 
     async def _steer(self, cluster: Steered, situation: Situation, view: View, now: float) -> tuple[Deed, ...]:
@@ -230,7 +230,8 @@ class Steering:
             workers=self._old.seen_beside(lease.pid),
         )
 
-    def _ages(self) -> SourceAges:
+    def ages(self) -> SourceAges:
+        """Of every source, now."""
         now = time.monotonic()
         ages = {("", "HAProxy", ""): now - self._observed_at, ("", "check log", ""): self._hearing.age_s(now)}
         if (age_s := self._old.age_s(now)) is not None:
@@ -291,13 +292,19 @@ class Steering:
 
     def _tell_trouble(self, proxy: str, plan: Plan, deeds: Sequence[Deed]) -> None:
         refusal = next((f"{deed.command}: {deed.refusal}" for deed in deeds if deed.refusal), "")
-        self._refusals.setdefault(proxy, _refusals(proxy)).tell(refusal)
-        self._warnings.setdefault(proxy, _warnings(proxy)).tell("; ".join(plan.warnings))
+        for troubles, begin, why in (
+            (self._refusals, _refusals, refusal),
+            (self._warnings, _warnings, "; ".join(plan.warnings)),
+        ):
+            if why and proxy not in troubles:
+                troubles[proxy] = begin(proxy)
+            if proxy in troubles:
+                troubles[proxy].tell(why)
 
 
 def _tell(did: Mapping[str, Sequence[Deed]]) -> None:
     """One line for a cycle that has changed something."""
-    done = {proxy: [it for it in deeds if not it.refusal] for proxy, deeds in did.items()}
+    done = {proxy: [it for it in deeds if not it.refusal] for proxy, deeds in did.items() if deeds}
     if services := [proxy for proxy, deeds in done.items() if deeds]:
         words = [f"{deed.command} ({deed.reason})" for deeds in done.values() for deed in deeds]
         log.info("steered", service=", ".join(services), did="; ".join(words))
