@@ -17,6 +17,7 @@ from trunkline.wire.check_log import CheckReport
 GRACE_S = 1.0
 """A report may come so long after a look that has seen the change."""
 
+LOOK_S = 0.25
 MANY_UNHEARD = 3
 """A full socket may lose one."""
 
@@ -53,7 +54,9 @@ class Hearing:
         self._trouble.tell("")
 
     def looked(self, proxies: Iterable[ProxyState], now: float) -> None:
-        """`show stat` says this."""
+        """`show stat` says this; looks that follow each other closely are one."""
+        if now - self._looked_at < LOOK_S:
+            return
         seen = {(it.proxy, it.name): it.check_status for proxy in proxies for it in proxy.servers if not it.is_backup}
         changed = [place for place, status in seen.items() if _is_change(self._seen.get(place, ""), status)]
         unheard_since = {it: now for it in changed if self._told_at.get(it, -1.0) < self._looked_at - GRACE_S}

@@ -359,13 +359,19 @@ class Steering:
 
     def _tell_trouble(self, proxy: str, plan: Plan, deeds: Sequence[Deed]) -> None:
         refusal = next((f"{deed.command}: {deed.refusal}" for deed in deeds if deed.refusal), "")
-        self._refusals.setdefault(proxy, _refusals(proxy)).tell(refusal)
-        self._warnings.setdefault(proxy, _warnings(proxy)).tell("; ".join(plan.warnings))
+        for troubles, begin, why in (
+            (self._refusals, _refusals, refusal),
+            (self._warnings, _warnings, "; ".join(plan.warnings)),
+        ):
+            if why and proxy not in troubles:
+                troubles[proxy] = begin(proxy)
+            if proxy in troubles:
+                troubles[proxy].tell(why)
 
 
 def _tell(did: Mapping[str, Sequence[Deed]]) -> None:
     """One line for a cycle that has changed something."""
-    done = {proxy: [it for it in deeds if not it.refusal] for proxy, deeds in did.items()}
+    done = {proxy: [it for it in deeds if not it.refusal] for proxy, deeds in did.items() if deeds}
     if services := [proxy for proxy, deeds in done.items() if deeds]:
         words = [f"{deed.command} ({deed.reason})" for deeds in done.values() for deed in deeds]
         log.info("steered", service=", ".join(services), did="; ".join(words))
