@@ -12,6 +12,7 @@ import time
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -35,7 +36,6 @@ from trunkline.agent.steered import Guide, Knowns
 from trunkline.agent.steering import Steering
 from trunkline.agent.store import EtcdStore
 from trunkline.agent.tasks import Tasks
-from trunkline.agent.upkeep import Upkeep
 from trunkline.agent.watchdog import stay_well
 from trunkline.config.settings import ClusterSettings, Settings
 from trunkline.errors import HAProxyError
@@ -47,6 +47,9 @@ WAIT_S = 0.5
 ADMIN_TIMEOUT_S, MASTER_TIMEOUT_S = 1.0, 0.5
 STUCK_S = 10.0
 """A cycle that has not begun for so long has got stuck: the service manager shall start us again."""
+
+if TYPE_CHECKING:
+    from trunkline.agent.upkeep import Upkeep
 
 log = structlog.get_logger()
 
@@ -71,7 +74,7 @@ async def attach(
         with lock(directory / LOCK) as is_alone:
             if is_alone:
                 checks = socket.socket(fileno=checks_fd) if checks_fd is not None else None
-                upkeep = Upkeep(settings, paths, host, directory) if host is not None else None
+                upkeep = _upkeep(settings, paths, host, directory) if host is not None else None
                 await _steer(settings, directory, paths, stop, checks, upkeep)
                 break
         pid = (read_text(directory / LOCK) or "").strip()
@@ -83,13 +86,20 @@ async def attach(
         ending.cancel()
 
 
+def _upkeep(settings: Settings, paths: Paths, host: HostFacts, directory: Path) -> "Upkeep":
+    """What makes configurations is loaded where an agent makes any: 5 MB of memory less for a child."""
+    from trunkline.agent.upkeep import Upkeep
+
+    return Upkeep(settings, paths, host, directory)
+
+
 async def _steer(
     settings: Settings,
     directory: Path,
     paths: Paths,
     stop: asyncio.Event,
     checks: socket.socket | None,
-    upkeep: Upkeep | None,
+    upkeep: "Upkeep | None",
 ) -> None:
     master = MasterSocket(paths.master_socket, timeout_s=MASTER_TIMEOUT_S) if paths.master_socket else None
     log.info("steering HAProxy", socket=paths.admin_socket)
