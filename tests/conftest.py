@@ -1,6 +1,10 @@
-"""Options of the whole test suite."""
+"""Options of the whole test suite. Laws have no deadline: how long an example takes says how busy the machine is."""
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("shared machine", deadline=None)
+settings.load_profile("shared machine")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from contract_subjects import Postgres
-from supervised import Supervised
+from supervised import PATIENCE_S, Supervised
 
 from trunkline.errors import RuntimeSocketError
 from trunkline.model.proxy import Health, ServerState
@@ -93,7 +93,7 @@ async def test_one_joins_and_leaves_under_load(run: Supervised, cluster: FakeClu
     workers = run.family.pids
     async with load(run) as closed:
         await cluster.join(story_of(fourth))
-        async with asyncio.timeout(1.0):
+        async with asyncio.timeout(PATIENCE_S):  # how soon it is, `make bench ARGS=churn` says
             await fourth.clients.get()
         assert (found := await server(run, READ, "pg4")) is not None
         assert found.address == f"{fourth.address[0]}:{fourth.address[1]}"
@@ -137,7 +137,7 @@ async def test_a_changed_address_is_followed(run: Supervised, cluster: FakeClust
     await run.serve()
     workers = run.family.pids
     cluster.stories["pg2"].host, cluster.stories["pg2"].port = fourth.address
-    async with load(run), asyncio.timeout(5.0):
+    async with load(run), asyncio.timeout(PATIENCE_S):
         await fourth.clients.get()
     assert run.family.pids == workers
     assert "pg2 moved from" in run.words
@@ -176,7 +176,7 @@ async def test_a_primary_that_is_listed_no_more_keeps_its_sessions_until_there_i
     cluster.stories["pg1"].is_listed = False
     await rests(run, WRITE, "pg1")
     cluster.promote("pg2")
-    async with asyncio.timeout(3.0):
+    async with asyncio.timeout(PATIENCE_S):
         assert await reader.read(1) == b""
 
 
