@@ -29,10 +29,10 @@ DOWN = IN_ORDER | {"starting", "crashed", "start failed", "initdb failed"}
 class Track:
     """One member. All are moments, None where nothing of the kind was seen.
 
-    `good_s`: its last answer that passed the truth check. `first_good_s`: the first of these in a row, where one before
-    it did not pass; `before_s`: the last one of the row before. `bad_s`: the first answer, or silence, since `good_s`.
-    `dead_s`: its port was first found dead; `gone_s`: the same, and not in order. `stopping_s`: it first said that it
-    is stopped in order; `down_s`: that it is down, for whatever reason.
+    `good_s`: its last answer that passed the truth check. `first_good_s`: the question of the first of these in a row,
+    where one before it did not pass; `before_s`: the last one of the row before. `bad_s`: the first answer, or silence,
+    since `good_s`. `dead_s`: its port was first found dead; `gone_s`: the same, and not in order. `stopping_s`: it
+    first said that it is stopped in order; `down_s`: that it is down, for whatever reason.
     """
 
     name: str
@@ -104,7 +104,7 @@ def _heard(track: Track, rest: RestFact, at_s: float) -> Track:
     """What its API has said at that moment."""
     answer = rest.answer
     if answer is not None and answer.accepts_writes:
-        return _passed(track, answer, at_s)
+        return _passed(track, answer, at_s, asked_s=at_s - rest.took_s)
     if track.bad_s is None:
         track = replace(track, bad_s=at_s)
     if answer is None:
@@ -116,14 +116,15 @@ def _heard(track: Track, rest: RestFact, at_s: float) -> Track:
     return track
 
 
-def _passed(track: Track, answer: MemberAnswer, at_s: float) -> Track:
+def _passed(track: Track, answer: MemberAnswer, at_s: float, *, asked_s: float) -> Track:
+    """It was so when the query ran, before the answer had come; the question before had found it otherwise."""
     timeline = answer.timeline if answer.timeline is not None else track.timeline
     if track.bad_s is None:
         return replace(track, good_s=at_s, timeline=timeline)
     return replace(
         track,
         good_s=at_s,
-        first_good_s=at_s,
+        first_good_s=asked_s,
         before_s=track.good_s,
         bad_s=None,
         timeline=timeline,
