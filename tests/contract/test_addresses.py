@@ -86,9 +86,21 @@ def replica(run: Supervised, member: str, is_so: Callable[[ServerState], bool]) 
     return ask
 
 
+@asynccontextmanager
+async def postgres_of(*members: str) -> AsyncIterator[dict[str, tuple[str, int]]]:
+    """Where each of these has a PostgreSQL that answers."""
+    servers = {name: Postgres() for name in members}
+    for server in servers.values():
+        await server.start()
+    yield {name: server.address for name, server in servers.items()}
+    for server in servers.values():
+        server.stop()
+
+
 async def test_names_that_haproxy_does_not_take(directory: Path, haproxy: Binary) -> None:
     async with (
-        FakeCluster(ODD_NAMES, leader=ODD_NAMES[0], scope="bücher & co") as cluster,
+        postgres_of(*ODD_NAMES) as places,
+        FakeCluster(ODD_NAMES, leader=ODD_NAMES[0], scope="bücher & co", postgres=places) as cluster,
         serving(directory, haproxy, cluster) as run,
     ):
         for name in ODD_NAMES[1:]:
@@ -187,7 +199,11 @@ async def test_a_name_in_the_certificate_is_the_one_that_is_believed(
 
 async def test_checks_that_are_authenticated(directory: Path, haproxy: Binary) -> None:
     api = {"username": "ann", "password": PASSWORD, "authenticate_checks": True}
-    async with FakeCluster(login=("ann", PASSWORD)) as cluster, serving(directory, haproxy, cluster, api=api) as run:
+    async with (
+        postgres_of("pg1", "pg2", "pg3") as places,
+        FakeCluster(login=("ann", PASSWORD), postgres=places) as cluster,
+        serving(directory, haproxy, cluster, api=api) as run,
+    ):
         await run.until(replica(run, "pg2", lambda server: server.takes_sessions))
         assert (await status(run))[0] == 0
         asked = cluster.apis["pg1"].requests
