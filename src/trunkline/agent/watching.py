@@ -8,9 +8,9 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import NoReturn
 
 from trunkline.adapters.patroni_rest import PatroniRest
@@ -18,13 +18,14 @@ from trunkline.adapters.postgres_port import outlast, probe
 from trunkline.agent.lag import Lags
 from trunkline.agent.leader import LeaderSource, Preferring
 from trunkline.agent.other_members import OtherMembers
+from trunkline.agent.pauses import Pauses
+from trunkline.agent.watched import Member, facts_of, gist, unless_overtaken, well_since
 from trunkline.config.settings import ApiSettings
 from trunkline.errors import PatroniError, SilentError
 from trunkline.model.desired import Server
 from trunkline.model.facts import LeaderKey, MemberFacts, PortFact, PortVerdict, RestFact
-from trunkline.plan.pace import AT_REST, WATCHFUL, Pace, rest_pause_s, shared
+from trunkline.plan.pace import AT_REST, Pace, rest_pause_s, shared
 
-HTTP_OK = 200
 ANSWER_TIMEOUT_S = 1.0
 SLOW_S = 0.25
 """Who has always answered, and has not for so long, may be frozen: its port is asked, too."""
@@ -32,40 +33,13 @@ SLOW_S = 0.25
 PORT_TIMEOUT_S = 0.5
 FRESH_ENOUGH_S = 0.2
 SOON_S, SOON_PACE_S = 2.0, 0.05
-CHECK_MEMORY_S = 5.0
 OUTLAST_S = 25.0
 """A connection that waits for PostgreSQL's end is renewed so often: authentication_timeout is 60 s by default."""
 
-GRAIN_S = 0.01
 OUTLAST_PAUSE_S = 1.0
 PATIENCE = 0.8
 SPREAD = 0.1
 """A question comes by up to this part earlier, so that those of many members do not keep falling together."""
-
-
-@dataclass(slots=True)
-class _Member:
-    """What is known of one member, in moments of the monotonic clock."""
-
-    server: Server
-    api_url: str
-    rest: RestFact | None = None
-    rest_at: float = 0.0
-    well_since: float | None = None
-    rest_answered_at: float = field(default_factory=time.monotonic)
-    port: PortFact | None = None
-    port_at: float = 0.0
-    port_answered_at: float = field(default_factory=time.monotonic)
-    check_silent_at: float | None = None
-    check_passed_at: float = 0.0
-    is_served: bool = False
-    spread: float = 1.0
-
-    @property
-    def may_be_primary(self) -> bool:
-        """HAProxy serves it as that, or its API has said that it holds the leader lock."""
-        answer = self.rest.answer if self.rest is not None else None
-        return self.is_served or (answer is not None and answer.status_code == HTTP_OK)
 
 
 class Watcher:
@@ -79,9 +53,9 @@ class Watcher:
         self.hinted_at = -math.inf
         self._api = api.model_copy(update={"timeout_s": min(ANSWER_TIMEOUT_S, api.timeout_s)})
         self._changed = changed
-        self._members: dict[str, _Member] = {}
+        self._members: dict[str, Member] = {}
         self._tasks: dict[str, list[asyncio.Task[NoReturn]]] = {}
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._pauses = Pauses()
         self._served = asyncio.Event()
         self._rest: PatroniRest | None = None
         self._lags = Lags()
@@ -108,7 +82,7 @@ class Watcher:
             if known is not None and (known.server, known.api_url) == (server, url):
                 continue
             self._forget(name)
-            self._members[name] = _Member(server=server, api_url=url)
+            self._members[name] = Member(server=server, api_url=url)
             if self._rest is not None:
                 self._begin(name)
         self._others.urls = tuple(url for _, url in wanted.values())
@@ -141,8 +115,7 @@ class Watcher:
 
     def hurry(self) -> None:
         """Ask all members at once."""
-        for pause in self._waiting:
-            _end(pause)
+        self._pauses.end_all()
 
     def hint(self) -> None:
         """Something has said that there is news."""
@@ -169,11 +142,11 @@ class Watcher:
         for member in self._members.values():
             if member.server.name == server:
                 member.check_passed_at = time.monotonic()
-                member.rest = _unless_overtaken(member.rest, member.rest_at, member.check_passed_at)
+                member.rest = unless_overtaken(member.rest, member.rest_at, member.check_passed_at)
 
     def facts(self, now: float) -> tuple[MemberFacts, ...]:
         """Everything that is known, with its age at this moment of the monotonic clock."""
-        return tuple(_facts(name, member, now) for name, member in sorted(self._members.items()))
+        return tuple(facts_of(name, member, now) for name, member in sorted(self._members.items()))
 
     def leader_key(self, now: float) -> LeaderKey | None:
         """The leader key, where anybody could tell."""
@@ -214,7 +187,7 @@ class Watcher:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _ask_rest(self, member: _Member) -> NoReturn:
+    async def _ask_rest(self, member: Member) -> NoReturn:
         while True:
             asked_at = time.monotonic()
             with self._impatient(member):
@@ -225,15 +198,15 @@ class Watcher:
                 if member.rest.answer is not None:
                     member.rest_answered_at = asked_at
             member.rest_at = asked_at
-            member.rest = _unless_overtaken(member.rest, asked_at, member.check_passed_at)
-            member.well_since = _well_since(member)
-            if _gist(before) != _gist(member.rest):
+            member.rest = unless_overtaken(member.rest, asked_at, member.check_passed_at)
+            member.well_since = well_since(member)
+            if gist(before) != gist(member.rest):
                 self._changed()
             member.spread = random.uniform(1 - SPREAD, 1)
-            await self._pause(asked_at, lambda: self._rest_pause_s(member))
+            await self._pauses.pause(asked_at, lambda: self._rest_pause_s(member))
 
     @contextmanager
-    def _impatient(self, member: _Member) -> Iterator[None]:
+    def _impatient(self, member: Member) -> Iterator[None]:
         """An answer that is late is a hint, if the one before was none of silence: once, not as long as it lasts."""
         if member.rest is None or member.rest.answer is None:
             yield
@@ -248,17 +221,17 @@ class Watcher:
         self.hint()
         self._changed()
 
-    def _rest_pause_s(self, member: _Member) -> float:
+    def _rest_pause_s(self, member: Member) -> float:
         key = self.source.leader_key(time.monotonic())
         name, pace = member.server.member, self._own_pace
         return member.spread * rest_pause_s(pace, name, key, may_be_primary=member.may_be_primary)
 
-    def _lag_s(self, member: _Member, fact: RestFact) -> float | None:
+    def _lag_s(self, member: Member, fact: RestFact) -> float | None:
         if fact.answer is None:
             return None
         return self._lags.lag_s(member.server.member, fact.answer, time.monotonic(), time.time())
 
-    async def _answer(self, member: _Member) -> RestFact | None:
+    async def _answer(self, member: Member) -> RestFact | None:
         """None for what is no fact about this member: an answer of another one, TLS that does not work."""
         if self._rest is None:
             return None
@@ -271,7 +244,7 @@ class Watcher:
         is_it = answer.name in ("", member.server.member)  # before Patroni 3.0 it does not say who it is
         return RestFact(answer=answer, age_s=0.0) if is_it else None
 
-    async def _ask_port(self, member: _Member) -> NoReturn:
+    async def _ask_port(self, member: Member) -> NoReturn:
         postgres = member.server.postgres
         while True:
             asked_at = time.monotonic()
@@ -284,9 +257,9 @@ class Watcher:
                     member.port_answered_at = asked_at
                 if verdict is not before:
                     self._changed()
-            await self._pause(asked_at, lambda: self._own_pace.port_s)
+            await self._pauses.pause(asked_at, lambda: self._own_pace.port_s)
 
-    async def _stay(self, member: _Member) -> NoReturn:
+    async def _stay(self, member: Member) -> NoReturn:
         """While it is served, a connection to it that ends when PostgreSQL does, or its authentication_timeout."""
         postgres = member.server.postgres
         patience_s = OUTLAST_S
@@ -316,7 +289,7 @@ class Watcher:
                     now = await self.source.ask()
                     if (before.holder if before else None) != (now.holder if now else None):
                         self._changed()
-            await self._pause(asked_at, self._key_pace)
+            await self._pauses.pause(asked_at, self._key_pace)
 
     def _key_pace(self) -> float | None:
         """More often while the lease behind the key may end soon: it is known no better than it is asked for."""
@@ -324,72 +297,3 @@ class Watcher:
         if self._own_pace.key_s is None or key is None or key.remaining_s is None or key.remaining_s > SOON_S:
             return self._own_pace.key_s
         return min(self._own_pace.key_s, SOON_PACE_S)
-
-    async def _pause(self, since: float, length_s: Callable[[], float | None]) -> None:
-        """Until it is time for the next question, or until somebody is in a hurry. There are thousands of these a
-        second, so that it is one future and one timer, and no exception."""
-        loop = asyncio.get_running_loop()
-        while True:
-            wanted_s = length_s()
-            until = None if wanted_s is None else _rounded(since + wanted_s, wanted_s)
-            if until is not None and until <= loop.time():
-                await asyncio.sleep(0)
-                return
-            pause: asyncio.Future[None] = loop.create_future()
-            timer = loop.call_at(until, _end, pause) if until is not None else None
-            self._waiting.add(pause)
-            try:
-                await pause
-            finally:
-                self._waiting.discard(pause)
-                if timer is not None:
-                    timer.cancel()
-            if length_s() is not None:
-                return
-
-
-def _end(pause: "asyncio.Future[None]") -> None:
-    if not pause.done():
-        pause.set_result(None)
-
-
-def _rounded(moment: float, length_s: float) -> float:
-    """A little later, after a long pause, so that hundreds who wait are woken together."""
-    return math.ceil(moment / GRAIN_S) * GRAIN_S if length_s >= WATCHFUL.rest_s else moment
-
-
-def _facts(name: str, member: _Member, now: float) -> MemberFacts:
-    silent_at = member.check_silent_at
-    return MemberFacts(
-        name=name,
-        server=member.server.name,
-        rest=replace(member.rest, age_s=now - member.rest_at, well_s=_well_s(member, now)) if member.rest else None,
-        port=replace(member.port, age_s=now - member.port_at) if member.port else None,
-        check_silent_s=now - silent_at if silent_at is not None and now - silent_at < CHECK_MEMORY_S else None,
-        address=str(member.server.postgres),
-    )
-
-
-def _well_since(member: _Member) -> float | None:
-    if member.rest is None or member.rest.answer is None or not member.rest.answer.accepts_writes:
-        return None
-    return member.well_since if member.well_since is not None else time.monotonic()
-
-
-def _well_s(member: _Member, now: float) -> float:
-    return now - member.well_since if member.well_since is not None else 0.0
-
-
-def _unless_overtaken(fact: RestFact | None, asked_at: float, passed_at: float) -> RestFact | None:
-    """What was said to a question of before `passed_at`, if it says that this is the primary, or says nothing."""
-    if fact is None or fact.answer is None or fact.answer.accepts_writes or asked_at >= passed_at:
-        return fact
-    return None
-
-
-def _gist(fact: RestFact | None) -> Sequence[object]:
-    """What of an answer may change a decision."""
-    if fact is None or fact.answer is None:
-        return (fact is None,)
-    answer = fact.answer
-    return answer.accepts_writes, answer.status_code, answer.role, answer.state, answer.timeline
