@@ -146,7 +146,7 @@ end
 -- the same processors. One after the other, the first is served sooner, and the last no later. All within TURNS_MS.
 local function turn_ms(count)
   local now = now_ms()
-  local turn = math.max(now, next_turn)
+  local turn = math.max(now, math.min(next_turn, now + TURNS_MS))
   next_turn = turn + math.min(TURN_MS, TURNS_MS / math.max(count, 1))
   return math.floor(turn - now)
 end
