@@ -12,7 +12,7 @@ begins and once when it ends, in the log and in the metrics.
 | HAProxy's counters | `test_the_counters` | what they hint at: property/test_plan_counters, here `test_a_hint` |
 | HAProxy's master socket | `test_the_master_socket` | |
 | PostgreSQL's port | `test_the_port` | frozen with the node: lab/test_failover |
-| the operator | | what is set by hand: test_agent_attaches, test_lease; what is asked for, damaged: test_drain, unit/test_agent_intents |
+| the operator | | by hand: test_agent_attaches, test_lease; what is asked for: test_drain, unit/test_agent_intents |
 | the agent itself | | test_agent_struck, test_agent_attaches |
 """
 

@@ -17,12 +17,14 @@ WORLDS = st.randoms(use_true_random=False).map(any_world)
 
 def pace(world: World, *, has_hint: bool = False, bursting_s: float = 0.0) -> float:
     """Seconds between two questions to a member's API."""
-    return choose_pace(judge_members(world.situation()), has_hint=has_hint, bursting_s=bursting_s).rest_s
+    return choose_pace(judge_members(world.situation()), world.kind, has_hint=has_hint, bursting_s=bursting_s).rest_s
 
 
 def test_about_one_question_a_second_while_all_is_well() -> None:
     (well,) = (example for example in EXAMPLES if example.name == "all is well")
-    assert choose_pace(judge_members(well.world.situation()), has_hint=False, bursting_s=0.0) == AT_REST
+    assert (
+        choose_pace(judge_members(well.world.situation()), well.world.kind, has_hint=False, bursting_s=0.0) == AT_REST
+    )
     assert AT_REST.port_s is AT_REST.key_s is None
 
 

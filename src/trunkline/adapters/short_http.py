@@ -130,8 +130,8 @@ class Questions:
     async def get(self, place: Place, first_lines: bytes, headers: bytes, *, timeout_s: float) -> tuple[int, bytes]:
         """Status and body. `headers`: more of them, each with its end of line."""
         question = _Question(self._loop.create_future(), place, first_lines + headers + b"\r\n")
-        self._begin(question, self._loop.time() + timeout_s)
         try:
+            self._begin(question, self._loop.time() + timeout_s)
             return parse(await question.answer)
         finally:
             self._forget(question)
@@ -153,7 +153,7 @@ class Questions:
         """Nothing of it is left; may be done again."""
         self._open.pop(question.descriptor, None)
         question.socket.close()  # which takes it out of the poll set
-        question.descriptor = -1
+        question.descriptor, question.got = -1, b""  # the heap keeps it until its deadline
 
     def _set_timer(self) -> None:
         if self._timer is not None:

@@ -5,7 +5,7 @@ was heard, is a loss: checks and questions of ours say the same a little later, 
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import NoReturn
 
 from trunkline.adapters import check_log
@@ -35,7 +35,7 @@ class Hearing:
 
     def __init__(self, now: float) -> None:
         self._trouble = Trouble("HAProxy does not tell of its checks", "HAProxy tells of its checks again")
-        self._seen: Mapping[Place, str] = {}
+        self._seen: dict[Place, tuple[str, float]] = {}
         self._looked_at = now
         self._told_at: dict[Place, float] = {}
         self._pending: dict[Place, float] = {}
@@ -57,9 +57,12 @@ class Hearing:
         """`show stat` says this; looks that follow each other closely are one."""
         if now - self._looked_at < LOOK_S:
             return
-        seen = {(it.proxy, it.name): it.check_status for proxy in proxies for it in proxy.servers if not it.is_backup}
-        changed = [place for place, status in seen.items() if _is_change(self._seen.get(place, ""), status)]
-        unheard_since = {it: now for it in changed if self._told_at.get(it, -1.0) < self._looked_at - GRACE_S}
+        several = tuple(proxies)
+        looked = {proxy.name for proxy in several}
+        seen = {(it.proxy, it.name): it.check_status for proxy in several for it in proxy.servers if not it.is_backup}
+        before = {place: self._seen.get(place, ("", now)) for place in seen}
+        changed = [place for place, status in seen.items() if _is_change(before[place][0], status)]
+        unheard_since = {it: now for it in changed if self._told_at.get(it, -1.0) < before[it][1] - GRACE_S}
         self._pending = unheard_since | self._pending
         missed = [place for place, at in self._pending.items() if now - at > GRACE_S]
         for place in missed:
@@ -69,7 +72,9 @@ class Hearing:
             self._trouble.tell("its checks have changed, and no word of it came; what they find is seen a little later")
         if not self._unheard and not self._pending:
             self._complete_at = now
-        self._seen, self._looked_at = seen, now
+        others = {place: it for place, it in self._seen.items() if place[0] not in looked}
+        self._seen = others | {place: (status, now) for place, status in seen.items()}
+        self._looked_at = now
 
 
 def _is_change(before: str, after: str) -> bool:

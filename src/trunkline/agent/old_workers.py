@@ -5,7 +5,7 @@ A master that is silent costs the knowledge about old workers, and nothing else.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from trunkline.adapters.runtime_socket import MasterSocket
 from trunkline.agent.trouble import Trouble
@@ -13,14 +13,16 @@ from trunkline.errors import RuntimeSocketError
 from trunkline.model.facts import Workers
 from trunkline.wire.runtime import parse_stat
 
-REST_S = 2.0
-"""Between two looks; with sessions in old workers, and when another worker serves, there is none."""
+REST_S, BUSY_S = 2.0, 0.1
+"""Between two looks; while old workers have sessions there is one at each cycle, but not more often than that. When
+another worker serves, there is one at once."""
 
 
 class OldWorkers:
-    """`master`: None where there is no way to them; `changed` is called when there are others, or other sessions."""
+    """`master`: None where there is no way to them; `changed` is called with the proxies of which sessions have come or
+    gone there."""
 
-    def __init__(self, master: MasterSocket | None, changed: Callable[[], None]) -> None:
+    def __init__(self, master: MasterSocket | None, changed: Callable[[Collection[str]], None]) -> None:
         self._master = master
         self._changed = changed
         self._seen = Workers()
@@ -33,7 +35,8 @@ class OldWorkers:
     def seen_beside(self, pid: int) -> Workers:
         """What was seen last, while this worker serves; begins another look where one is due."""
         now = time.monotonic()
-        is_due = pid != self._pid or now - self._looked_at >= REST_S or bool(self._seen.sessions)
+        pause_s = BUSY_S if self._seen.sessions else REST_S
+        is_due = pid != self._pid or now - self._looked_at >= pause_s
         if self._master is not None and is_due and (self._looking is None or self._looking.done()):
             self._pid, self._looked_at = pid, now
             self._looking = asyncio.create_task(self._look(self._master), name="look at old workers")
@@ -52,7 +55,7 @@ class OldWorkers:
             problem = error.message
         self._trouble.tell(problem)
         if self._seen != before:
-            self._changed()
+            self._changed({proxy for _, proxy, _, _ in set(self._seen.sessions) ^ set(before.sessions)})
 
 
 async def old_workers(master: MasterSocket) -> Workers:

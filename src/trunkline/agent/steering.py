@@ -9,7 +9,7 @@ HAProxy says in the next cycle. HAProxy goes on alone with its own checks whenev
 import asyncio
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import NoReturn, Protocol
@@ -32,7 +32,7 @@ from trunkline.model.intent import Asked
 from trunkline.model.proxy import ProxyState, ServerState
 from trunkline.model.receipt import Deed
 from trunkline.plan.counters import Counter, looked
-from trunkline.plan.pace import AT_REST, choose_pace
+from trunkline.plan.pace import AT_REST, choose_pace, is_in_flux
 from trunkline.plan.posture import FENCE_BEFORE_S
 from trunkline.plan.replicas import ReplicaPolicy, closed_since, steer_replicas
 from trunkline.plan.steering import judge_members, steer
@@ -125,7 +125,7 @@ class Steering:
         self._gone = Gone()
         self._up: dict[str, frozenset[str]] = {}
         self._counters: dict[str, Counter] = {}
-        self._old = OldWorkers(master, self.wake)
+        self._old = OldWorkers(master, self._wake_those_of)
         self._hearing = Hearing(time.monotonic())
         self._observed_at = time.monotonic()
         self._flux_since: dict[str, float] = {}
@@ -143,6 +143,11 @@ class Steering:
         """There is news of one cluster, or of whatever concerns all."""
         self._news |= {scope} if scope is not None else {cluster.scope for cluster in self.steered}
         self.woken.set()
+
+    def _wake_those_of(self, proxies: Collection[str]) -> None:
+        for cluster in self.steered:
+            if any(service.proxy in proxies for service in cluster.services):
+                self.wake(cluster.scope)
 
     def hear(self, report: CheckReport) -> None:
         """HAProxy has told how a check of its own went."""
@@ -165,6 +170,7 @@ class Steering:
             while acted and repeats < MOST_REPEATS:
                 acted = await self.cycle(acted | self._due())
                 repeats += 1
+            self._news |= acted
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._until_next()):
                     await self.woken.wait()
@@ -221,30 +227,37 @@ class Steering:
         except RuntimeSocketError as error:
             self._trouble.tell(error.message)
             self._is_lost = True
+            self._news |= {cluster.scope for cluster in self.steered}  # it may be another one when it answers again
             self._observer.cycled(time.monotonic() - began, error.message)
             return set()
         self._trouble.tell("")
         self._is_lost = False
-        now = self._observed_at = time.monotonic()
+        self._observed_at = time.monotonic()
         did: dict[str, tuple[Deed, ...]] = {}
         acted: set[str] = set()
+        left = {cluster.scope for cluster in clusters}
         try:
             for cluster in clusters:
+                left.discard(cluster.scope)
                 for service in cluster.services:
+                    now = time.monotonic()  # what was done for others has taken its time
                     situation = self._situation(cluster, service, view, now)
                     if situation is not None:
                         deeds = did[service.proxy] = await self._steer(cluster, situation, view, now)
                         acted |= {cluster.scope for deed in deeds if not deed.refusal}
+                        self._news |= {cluster.scope for deed in deeds if deed.refusal}
         finally:
+            self._news |= left
             _tell(did)
         self._observer.cycled(time.monotonic() - began, "")
         return acted
 
     async def _steer(self, cluster: Steered, situation: Situation, view: View, now: float) -> tuple[Deed, ...]:
+        if situation.state.name == next(it.proxy for it in cluster.services if not it.serves_standby_leader):
+            self._set_pace(cluster, situation, now)
         if situation.kind is ServiceKind.PRIMARY:
             served = [it for it in situation.state.servers if it.takes_sessions and not it.is_backup]
             self._count(cluster, situation.state.name, served, now)
-            self._set_pace(cluster, situation, now)
             cluster.watcher.stay_with(served[0].name if len(served) == 1 else None)
         plan = await self._plan(cluster, situation, now)
         deeds = await self._executor.perform(plan.commands)
@@ -272,7 +285,9 @@ class Steering:
         return replace(lease, stuck=self._with_ages(lease.stuck))
 
     def _concerned(self, due: set[str], lease: Lease) -> tuple[Steered, ...]:
-        """Those that are due, and those of whom the lease tells something."""
+        """Those that are due, and those of whom the lease tells something; all, where a new worker knows of nothing."""
+        if self._ids_of not in (0, lease.pid):
+            return self.steered
         told = {proxy for proxy, _, _ in lease.released} | {proxy for proxy, _ in lease.held} | set(lease.closed)
         told |= {it.proxy for it in lease.stuck}
         return tuple(
@@ -288,7 +303,12 @@ class Steering:
             self._ids, self._ids_of = {proxy.name: proxy.ids for proxy in proxies}, lease.pid
         else:
             proxies = await self._runtime.some_proxies(one for name in names for one in self._ids[name])
-        self._hearing.looked((proxy for proxy in proxies if proxy.name in set(names)), time.monotonic())
+        wanted = set(names)
+        missing = wanted - {proxy.name for proxy in proxies}
+        if missing:  # their numbers are others now, or HAProxy is older than we
+            self._ids = {}
+            self._news |= {it.scope for it in clusters if any(service.proxy in missing for service in it.services)}
+        self._hearing.looked((proxy for proxy in proxies if proxy.name in wanted), time.monotonic())
         return View(
             lease=lease,
             proxies={proxy.name: proxy for proxy in proxies},
@@ -352,8 +372,9 @@ class Steering:
     def _set_pace(self, cluster: Steered, situation: Situation, now: float) -> None:
         has_hint = now - cluster.watcher.hinted_at < HINT_S
         since = self._flux_since.setdefault(cluster.scope, now)
-        pace = choose_pace(judge_members(situation), has_hint=has_hint, bursting_s=now - since)
-        if "burst" not in pace.name and not has_hint:
+        judgements = judge_members(situation)
+        pace = choose_pace(judgements, situation.kind, has_hint=has_hint, bursting_s=now - since)
+        if not is_in_flux(judgements, situation.kind, has_hint=has_hint):
             del self._flux_since[cluster.scope]
         cluster.watcher.set_pace(pace)
 

@@ -207,8 +207,8 @@ class Watcher:
 
     @contextmanager
     def _impatient(self, member: Member) -> Iterator[None]:
-        """An answer that is late is a hint, if the one before was none of silence: once, not as long as it lasts."""
-        if member.rest is None or member.rest.answer is None:
+        """An answer that is late is a hint, if the one before was in time: once, not as long as it lasts."""
+        if member.rest is None or member.rest.answer is None or member.rest.took_s >= SLOW_S:
             yield
             return
         slow = asyncio.get_running_loop().call_later(SLOW_S, self._is_slow)

@@ -6,6 +6,7 @@ One cluster costs next to nothing; an agent of hundreds shares out what it may a
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from trunkline.model.desired import ServiceKind
 from trunkline.model.facts import LeaderKey
 from trunkline.plan.posture import KEY_FRESH_S, Stance
 from trunkline.plan.steering import Judgement
@@ -37,7 +38,7 @@ AT_REST_PER_S = 900.0
 """So many questions a second all APIs of all clusters together are asked at rest: with more members, replicas are
 asked less often."""
 
-SELDOM_S = 2.0
+SELDOM_S = 1.9
 """Never less often than that: their answers would be stale before the next one that does not come in time
 (`posture.REST_FRESH_S`)."""
 
@@ -61,15 +62,23 @@ def shared(pace: Pace, *, clusters: int, members: int) -> Pace:
     )
 
 
-def choose_pace(judgements: Sequence[Judgement], *, has_hint: bool, bursting_s: float) -> Pace:
-    """`judgements`: of the primary's service; `has_hint`: something has just said that there is news; `bursting_s`:
-    for how long the picture has been in flux."""
+def is_in_flux(judgements: Sequence[Judgement], kind: ServiceKind, *, has_hint: bool) -> bool:
+    """Whether a burst is wanted, for as long as it may last: something has just said that there is news, or there is
+    nobody at the primary's port."""
+    if has_hint or kind is not ServiceKind.PRIMARY:
+        return has_hint
     is_served = any(it.case.winner == it.name and it.case.server.takes_sessions for it in judgements)
-    is_kept = any(it.stance in (Stance.KEPT, Stance.CLOSED) for it in judgements)
-    if has_hint or not (is_served or is_kept):
+    return not (is_served or any(it.stance in (Stance.KEPT, Stance.CLOSED) for it in judgements))
+
+
+def choose_pace(judgements: Sequence[Judgement], kind: ServiceKind, *, has_hint: bool, bursting_s: float) -> Pace:
+    """`judgements`: of the primary's service, or of another where there is none; `has_hint`: something has just said
+    that there is news; `bursting_s`: for how long the picture has been in flux."""
+    if is_in_flux(judgements, kind, has_hint=has_hint):
         if bursting_s > ENDLESS_BURST_S:
             return WATCHFUL
         return LONG_BURST if bursting_s > LONG_BURST_S else BURST
+    is_kept = any(it.stance in (Stance.KEPT, Stance.CLOSED) for it in judgements)
     has_silence = any(it.case.is_silent or it.case.is_odd or it.case.is_check_silent for it in judgements)
     return WATCHFUL if is_kept or has_silence else AT_REST
 

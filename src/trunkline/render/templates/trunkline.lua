@@ -24,10 +24,10 @@ local SILENT = { L4CON = true, L4TOUT = true, L6TOUT = true, L7TOUT = true, SOCK
 local CANNOT_CONNECT_NOW = "57P03"
 local SSL_REQUEST, GSSENC_REQUEST = 80877103, 80877104
 
-local parked = {}              -- proxy -> { count, first, last, since, seen, swept, let_go }: see parked_at
+local parked = {}              -- proxy -> { count, first, last, since, seen, swept, let_go, line }: see parked_at
 local looks = {}               -- proxy -> { at = ms, active = servers that take new sessions, nil for in doubt }
 local stopping = { at = 0, yes = false }
-local next_turn = 0            -- when the next one of those who wait may go on, see turn_ms
+local bells = { next_turn = 0, longest = 0 }     -- the line of those who wait for a bell, see turn_ms
 local unseen = {}              -- proxy -> { server -> address }: HAProxy 2.6 shows Lua no server that was added to it
 
 -- What its last check said of a server: "L7OK", "L4CON", "INI" before the first one, "" where there is none.
@@ -94,6 +94,7 @@ local function parked_at(proxy)
   local lot = parked[proxy]
   if not lot then
     lot = { count = 0, first = 1, last = 0, since = {}, seen = {}, swept = 0, let_go = { count = 0, longest_ms = 0 } }
+    lot.line = { next_turn = 0, longest = 0 }
     parked[proxy] = lot
   end
   return lot
@@ -144,10 +145,12 @@ end
 
 -- How long one who may go on leaves the way to others: those that are let in together log in together, and compete for
 -- the same processors. One after the other, the first is served sooner, and the last no later. All within TURNS_MS.
-local function turn_ms(count)
+local function turn_ms(line, count)
   local now = now_ms()
-  local turn = math.max(now, math.min(next_turn, now + TURNS_MS))
-  next_turn = turn + math.min(TURN_MS, TURNS_MS / math.max(count, 1))
+  if line.next_turn <= now or line.next_turn > now + TURNS_MS then line.next_turn, line.longest = now, 1 end
+  line.longest = math.max(line.longest, count)
+  local turn = line.next_turn
+  line.next_turn = turn + math.min(TURN_MS, TURNS_MS / line.longest)
   return math.floor(turn - now)
 end
 
@@ -188,7 +191,7 @@ local function ring(applet)
       known[proxy] = now_active
     end
     if has_changed then
-      local pause_ms = turn_ms(count)
+      local pause_ms = turn_ms(bells, count)
       if pause_ms > 0 then core.msleep(pause_ms) end
     end
     if is_due or has_changed then
@@ -235,7 +238,7 @@ local function park(txn, hold)
     verdict = txn.req:may_recv() and decide(hold, now - since) or "gone"
     pause_ms = poll_ms(lot.count)
     if verdict == "serve" and not has_turn then
-      pause_ms, has_turn = turn_ms(lot.count), true
+      pause_ms, has_turn = turn_ms(lot.line, lot.count), true
       if pause_ms > 0 then verdict = "wait" end
     elseif verdict == "wait" and not hold.bell then
       has_turn = false
