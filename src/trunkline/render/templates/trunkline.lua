@@ -17,7 +17,7 @@ local FRESH_MS = 5             -- how long one look at a backend serves all who 
 local POLL_MIN_MS, POLL_MAX_MS = 5, 100
 local TURN_MS, TURNS_MS = 4, 100
 local HEARTBEAT_MS = 250       -- how long a change may go unnoticed that is none of a server's health
-local SWEEP_MS = 1000
+local SWEEP_MS = 5000
 local CANCEL_TIMEOUT_S = 1
 local BELL_TIMEOUT_S = 2
 local SILENT = { L4CON = true, L4TOUT = true, L6TOUT = true, L7TOUT = true, SOCKERR = true }
