@@ -67,7 +67,7 @@ class Watcher:
             stack.push_async_callback(self._end_all)
             for name in self._members:
                 self._begin(name)
-            own = [asyncio.create_task(self.source.run(self._changed)), asyncio.create_task(self._ask_key())]
+            own = [asyncio.create_task(self.source.run(self._has_news)), asyncio.create_task(self._ask_key())]
             self._tasks["\0store"] = own
             while True:
                 await asyncio.Event().wait()
@@ -211,13 +211,13 @@ class Watcher:
         if member.rest is None or member.rest.answer is None or member.rest.took_s >= SLOW_S:
             yield
             return
-        slow = asyncio.get_running_loop().call_later(SLOW_S, self._is_slow)
+        slow = asyncio.get_running_loop().call_later(SLOW_S, self._has_news)
         try:
             yield
         finally:
             slow.cancel()
 
-    def _is_slow(self) -> None:
+    def _has_news(self) -> None:
         self.hint()
         self._changed()
 

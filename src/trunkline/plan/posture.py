@@ -14,7 +14,7 @@ from trunkline.model.intent import Drain
 from trunkline.model.proxy import Health, ServerState, is_same_address
 
 REST_FRESH_S = 3.0
-"""Two questions to an API that is silent take so long: one each second, with a deadline of a second."""
+"""So long the longest pause between two questions and the deadline of the next take: until then an answer counts."""
 
 PORT_FRESH_S = 2.0
 KEY_FRESH_S = 1.0
