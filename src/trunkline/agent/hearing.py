@@ -49,7 +49,7 @@ class Hearing:
     def told(self, place: Place, now: float) -> None:
         """A report of this server has come."""
         self._told_at[place] = now
-        self._pending.pop(place, None)
+        self._pending.clear()  # whoever tells of one tells of others
         self._unheard = 0
         self._trouble.tell("")
 
@@ -70,7 +70,7 @@ class Hearing:
         self._unheard += len(missed)
         if self._unheard >= MANY_UNHEARD:
             self._trouble.tell("its checks have changed, and no word of it came; what they find is seen a little later")
-        if not self._unheard and not self._pending:
+        if self._unheard < MANY_UNHEARD and not self._pending:
             self._complete_at = now
         others = {place: it for place, it in self._seen.items() if place[0] not in looked}
         self._seen = others | {place: (status, now) for place, status in seen.items()}
