@@ -17,7 +17,7 @@ from trunkline.adapters.files import read_text, write_private
 from trunkline.adapters.runtime_socket import RuntimeSocket
 from trunkline.errors import RuntimeSocketError, TrunklineError
 from trunkline.model.desired import Service
-from trunkline.model.membership import Change, Departed, Join, Leave, Move, Remove, Return
+from trunkline.model.membership import Change, Departed, Join, Leave, Move, Remove, Rest, Return
 from trunkline.plan.members import MOST_DEPARTED, MOVED_S, Crew, plan_members, surplus
 from trunkline.render.members import commands
 
@@ -80,11 +80,13 @@ class Members:
         undone = ""
         for _ in range(MOST_ROUNDS):
             changes = plan_members(await self._look(), may_remove=False)
-            if not changes:
-                return
             for change in changes:
                 await self._perform(change)
-            undone = ", ".join(f"{type(change).__name__.lower()} {'/'.join(_place(change))}" for change in changes)
+            # Who has left rests when its last client has gone: one after the other, which `tend` sees to its end.
+            lasting = [change for change in changes if not isinstance(change, Rest)]
+            if not lasting:
+                return
+            undone = ", ".join(f"{type(change).__name__.lower()} {'/'.join(_place(change))}" for change in lasting)
         raise RuntimeSocketError(f"HAProxy has taken a change that it does not show: {undone}")
 
     async def tend(self) -> bool:
