@@ -86,11 +86,7 @@ def write_private(path: Path, text: str) -> None:
 @contextmanager
 def lock(path: Path) -> Iterator[bool]:
     """Whether we alone hold this file; the kernel lets go of it however we end. The file stays."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise _cannot("write", path, error) from None
-    try:
+    with _kept_open(path) as descriptor:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -99,20 +95,25 @@ def lock(path: Path) -> Iterator[bool]:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
         yield True
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
 def turn(path: Path) -> Iterator[None]:
     """Alone with this file, after whoever was first; for reading, changing and writing. The file stays."""
+    with _kept_open(path) as descriptor:
+        _take(descriptor, path.parent)
+        yield
+
+
+@contextmanager
+def _kept_open(path: Path) -> Iterator[int]:
+    """The descriptor of this file, made where there is none; what is held through it is let go of at the end."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise _cannot("write", path, error) from None
     try:
-        _take(descriptor, path.parent)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 
