@@ -6,7 +6,8 @@ from collections.abc import Callable
 import typer
 
 from benchmarks import churn, fence, fleet, reroute, rest
-from trunkline.cli.console import complain, err
+from trunkline.cli.complaint import complain
+from trunkline.cli.console import err
 from trunkline.errors import TrunklineError
 
 PARTS: dict[str, Callable[..., None]] = {

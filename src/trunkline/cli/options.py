@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from trunkline.cli.console import err
+from trunkline.cli.complaint import warn
 from trunkline.config.load import LoadedSettings, load_settings
 from trunkline.config.settings import Settings
 
@@ -79,5 +79,5 @@ def loaded_from(
     overrides |= {name.replace("__", "."): value for name, value in others.items()}
     loaded = load_settings(config, environ=os.environ, overrides=overrides, patroni_config=patroni_config)
     for warning in loaded.warnings:
-        err.print(f"trunkline: {warning}", style="yellow", markup=False, soft_wrap=True)
+        warn(warning)
     return loaded
