@@ -54,7 +54,7 @@ class Staying:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Moments:
+class Moments:
     """Addresses, and seconds of the monotonic clock. `ended`: until when the old primary was known to take writes; what
     comes later is Patroni's return."""
 
@@ -138,8 +138,8 @@ async def _play(lab: Lab, everybody: Mapping[str, Contender], number: int) -> li
             raise LabError(f"{old.name} takes no writes any more, so this round shows nothing")
         ended = time.monotonic()
         await asyncio.to_thread(lab.thaw_patroni, old.name)
-    moments = _Moments(old=old.place.host, new=new, frozen=frozen, promoted=promoted, ended=ended)
-    return [_measure(side, number, *of_one, moments) for side, of_one in clients.items()]
+    moments = Moments(old=old.place.host, new=new, frozen=frozen, promoted=promoted, ended=ended)
+    return [measure(side, number, *of_one, moments) for side, of_one in clients.items()]
 
 
 async def _served(load: Load, new: str, frozen: float) -> None:
@@ -180,7 +180,7 @@ async def _write(conninfo: str, session: Staying) -> None:
         await connection.close()
 
 
-def _measure(side: str, number: int, load: Load, staying: Sequence[Staying], at: _Moments) -> Fence:
+def measure(side: str, number: int, load: Load, staying: Sequence[Staying], at: Moments) -> Fence:
     first = load.first_served_by(at.new, after=at.frozen)
     if first is None or any(not it.writes for it in staying):
         raise LabError(f"{side} has not served, so this round shows nothing")
