@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.saying import said
 from trunkline.adapters.runtime_socket import RuntimeSocket
-from trunkline.agent.steering import AT_ONCE, Seen, Steered, Steering
+from trunkline.agent.steering import Seen, Steered, Steering
+from trunkline.agent.turns import AT_ONCE
 from trunkline.agent.watching import Watcher
 from trunkline.config.settings import Settings
-from trunkline.model.cluster import ClusterView, Member, MemberAnswer, Role
+from trunkline.model.cluster import ClusterView, Member, Role
 from trunkline.model.desired import HostFacts
-from trunkline.model.facts import MemberFacts, RestFact
+from trunkline.model.facts import MemberFacts
 from trunkline.model.proxy import Health, ProcessInfo, ProxyState, ProxyView, ServerState
 from trunkline.plan.balancer import desired_balancer
 from trunkline.plan.paths import run_paths
@@ -57,23 +59,7 @@ class Knowing(Watcher):
     def facts(self, now: float) -> tuple[MemberFacts, ...]:
         if self.is_silent:
             return tuple(MemberFacts(name=name, server=name) for name in MEMBERS)
-        return tuple(MemberFacts(name=name, server=name, rest=said(name)) for name in MEMBERS)
-
-
-def said(name: str) -> RestFact:
-    is_primary = name == "pg1"
-    answer = MemberAnswer(
-        scope="",
-        name=name,
-        role=Role.PRIMARY if is_primary else Role.REPLICA,
-        state="running",
-        patroni_version="4.1.5",
-        status_code=200 if is_primary else 503,
-        timeline=1,
-        writes_location=1 if is_primary else None,
-        replay_location=None if is_primary else 1,
-    )
-    return RestFact(answer=answer, age_s=0.1)
+        return tuple(MemberFacts(name=name, server=name, rest=said(name, is_primary=name == "pg1")) for name in MEMBERS)
 
 
 def view(*, held: tuple[tuple[str, int], ...] = ()) -> ProxyView:

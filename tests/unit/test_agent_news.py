@@ -1,16 +1,15 @@
 """One agent in front of many clusters: what has happened to one of them is not forgotten, whatever comes between."""
 
-import math
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
+from tests.saying import said
 from trunkline.agent.steering import Seen, Steered, Steering
 from trunkline.agent.watching import Watcher
 from trunkline.config.settings import ApiSettings
 from trunkline.errors import RuntimeSocketError
-from trunkline.model.cluster import MemberAnswer, Role
 from trunkline.model.desired import CheckTiming, Hold, Service, ServiceKind
-from trunkline.model.facts import Lease, MemberFacts, RestFact, Sticky, Stuck
+from trunkline.model.facts import Lease, MemberFacts, Sticky, Stuck
 from trunkline.model.intent import Asked, Drain
 from trunkline.model.proxy import Health, ProxyState, ServerState
 from trunkline.plan.pace import BURST, ENDLESS_BURST_S, WATCHFUL
@@ -19,21 +18,6 @@ CLUSTERS = 100
 NEWS = "c70"
 SWEEPS = 60
 KINDS = (ServiceKind.PRIMARY, ServiceKind.REPLICAS)
-
-
-def said(name: str, *, is_primary: bool) -> RestFact:
-    answer = MemberAnswer(
-        scope="",
-        name=name,
-        role=Role.PRIMARY if is_primary else Role.REPLICA,
-        state="running",
-        patroni_version="4.1.5",
-        status_code=200 if is_primary else 503,
-        timeline=1,
-        writes_location=1 if is_primary else None,
-        replay_location=None if is_primary else 1,
-    )
-    return RestFact(answer=answer, age_s=0.1)
 
 
 class Told(Watcher):
@@ -120,13 +104,13 @@ class Fleet:
 
     async def cycle(self) -> None:
         """As the task does it: what was changed is looked at again."""
-        acted = await self.steering.cycle(self.steering._due())
+        acted = await self.steering.cycle(self.steering.turns.due(self.steering.steered))
         if acted:
-            await self.steering.cycle(acted | self.steering._due())
+            await self.steering.cycle(acted | self.steering.turns.due(self.steering.steered))
 
     async def sweep(self) -> None:
         """Half a second later."""
-        self.steering._swept_at = -math.inf
+        self.steering.turns.sweep()
         await self.cycle()
 
     async def settle(self) -> None:

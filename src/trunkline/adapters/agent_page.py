@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, UnixConnector, web
 
-from trunkline.adapters.check_log import ADDRESS_BYTES
-from trunkline.errors import HAProxyError
+from trunkline.adapters import abstract_socket
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 JSON_TYPE = "application/json"
@@ -36,12 +35,14 @@ class AgentPage:
 
     async def __aenter__(self) -> None:
         """Raises HAProxyError where another process has the socket."""
+        hint = "another process tells metrics of this HAProxy; is there another trunkline agent?"
+        listener = abstract_socket.bind(self._name, socket.SOCK_STREAM, taken_hint=hint)
         app = web.Application()
         for path in self._pages:
             app.router.add_get(path, self._answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=END_TIMEOUT_S)
         await self._runner.setup()
-        await web.SockSite(self._runner, _listener(self._name)).start()
+        await web.SockSite(self._runner, listener).start()
 
     async def __aexit__(self, *_: object) -> None:
         if self._runner is not None:
@@ -54,7 +55,7 @@ class AgentPage:
 
 async def fetch(name: str, path: str, *, timeout_s: float) -> bytes | None:
     """What the agent of this name tells; None where there is none, or it gave no answer in time."""
-    connector = UnixConnector(path=_address(name).decode())
+    connector = UnixConnector(path=abstract_socket.address(name).decode())
     with suppress(ClientError, OSError, asyncio.TimeoutError):
         async with (
             ClientSession(connector=connector, timeout=ClientTimeout(total=timeout_s)) as session,
@@ -62,20 +63,3 @@ async def fetch(name: str, path: str, *, timeout_s: float) -> bytes | None:
         ):
             return await response.read() if response.status == web.HTTPOk.status_code else None
     return None
-
-
-def _listener(name: str) -> socket.socket:
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    try:
-        listener.bind(_address(name))
-    except OSError as error:
-        listener.close()
-        raise HAProxyError(
-            f"the abstract socket {name} is taken: {error.strerror or error}",
-            hint="another process tells metrics of this HAProxy; is there another trunkline agent?",
-        ) from None
-    return listener
-
-
-def _address(name: str) -> bytes:
-    return b"\0" + name.encode().ljust(ADDRESS_BYTES, b"\0")

@@ -11,11 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
 
-from trunkline.errors import HAProxyError
+from trunkline.adapters import abstract_socket
 from trunkline.wire.check_log import CheckReport, parse_report
-
-ADDRESS_BYTES = 107
-"""HAProxy sends to the whole of the address, padded with zeros."""
 
 MOST_BYTES = 4096
 CALL = b"trunkline: look"
@@ -24,23 +21,15 @@ CALL = b"trunkline: look"
 
 def bind(name: str) -> socket.socket:
     """A socket of that name. Raises HAProxyError where another process has it."""
-    receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    try:
-        receiver.bind(_address(name))
-    except OSError as error:
-        receiver.close()
-        raise HAProxyError(
-            f"the abstract socket {name} is taken: {error.strerror or error}",
-            hint="another process listens to the checks of this HAProxy; is there another trunkline run or agent?",
-        ) from None
-    return receiver
+    hint = "another process listens to the checks of this HAProxy; is there another trunkline run or agent?"
+    return abstract_socket.bind(name, socket.SOCK_DGRAM, taken_hint=hint)
 
 
 def call(name: str) -> bool:
     """Have the agent look at once; whether there is anybody with such a socket."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) as sender:
+    with abstract_socket.unnamed(socket.SOCK_DGRAM) as sender:
         try:
-            sender.sendto(CALL, _address(name))
+            sender.sendto(CALL, abstract_socket.address(name))
         except BlockingIOError:
             return True  # it has a lot to read, and looks anyhow
         except OSError:
@@ -62,7 +51,3 @@ async def listen(receiver: socket.socket, heard: Callable[[CheckReport], None], 
         report = parse_report(line.decode(errors="replace"))
         if report is not None:
             heard(report)
-
-
-def _address(name: str) -> bytes:
-    return b"\0" + name.encode().ljust(ADDRESS_BYTES, b"\0")

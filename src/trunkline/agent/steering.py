@@ -1,13 +1,11 @@
 """The cycle: observe, decide, apply, and observe again what came of it, until nothing is left to do.
 
 One task for one HAProxy, woken by whoever has news, and twice a second by the clock, since the lease has to be renewed.
-Who has news is looked at at once, everybody else when it is his turn: each time, where there are up to `AT_ONCE`.
-What is known comes from `watching`, what follows from it is `trunkline.plan.steering`, and whether it was done is what
-HAProxy says in the next cycle. HAProxy goes on alone with its own checks whenever this one stops (docs/adr/0009).
+Whose turn it is, is `turns`. What is known comes from `watching`, what follows from it is `trunkline.plan.steering`,
+and whether it was done is what HAProxy says in the next cycle. HAProxy goes on alone with its own checks whenever this
+one stops (docs/adr/0009).
 """
 
-import asyncio
-import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -23,6 +21,7 @@ from trunkline.agent.hearing import Hearing
 from trunkline.agent.old_workers import OldWorkers
 from trunkline.agent.rebalancing import Rebalancing
 from trunkline.agent.trouble import SOME_REASONS, Trouble
+from trunkline.agent.turns import Turns
 from trunkline.agent.watching import Watcher
 from trunkline.errors import RuntimeSocketError
 from trunkline.model.command import Plan
@@ -32,20 +31,14 @@ from trunkline.model.intent import Asked
 from trunkline.model.proxy import ProxyState, ServerState
 from trunkline.model.receipt import Deed
 from trunkline.plan.counters import Counter, looked
-from trunkline.plan.pace import AT_REST, choose_pace, is_in_flux
-from trunkline.plan.posture import FENCE_BEFORE_S
+from trunkline.plan.pace import choose_pace, is_in_flux
 from trunkline.plan.replicas import ReplicaPolicy, closed_since, steer_replicas
 from trunkline.plan.steering import judge_members, steer
 from trunkline.wire.check_log import CheckReport
 
-CYCLE_S = 0.5
 LEASE_MS = 1500
 HINT_S = 1.0
 """So long after a hint the members are asked in a burst, even if the picture seems stable."""
-
-ROUNDING_S = 0.001
-AT_ONCE = 15
-"""So many clusters at rest are looked at each time the clock asks for a cycle; of more, so many in turn."""
 
 MOST_REPEATS = 5
 """A cycle that did something is followed by another at once, this often in a row."""
@@ -112,7 +105,7 @@ class Steering:
         observer: Observer,
         asked: Callable[[], tuple[Asked, ...]],
     ) -> None:
-        self.woken = asyncio.Event()
+        self.turns = Turns()
         self.steered: tuple[Steered, ...] = ()
         self.cycled_at = time.monotonic()
         self._runtime = runtime
@@ -131,9 +124,6 @@ class Steering:
         self._flux_since: dict[str, float] = {}
         self._ids: dict[str, tuple[int, ...]] = {}
         self._ids_of = 0
-        self._news: set[str] = set()
-        self._swept_at = -math.inf
-        self._turn = 0
         self._is_lost = False
         self._refusals: dict[str, Trouble] = {}
         self._warnings: dict[str, Trouble] = {}
@@ -141,8 +131,7 @@ class Steering:
 
     def wake(self, scope: str | None = None) -> None:
         """There is news of one cluster, or of whatever concerns all."""
-        self._news |= {scope} if scope is not None else {cluster.scope for cluster in self.steered}
-        self.woken.set()
+        self.turns.wake((scope,) if scope is not None else (cluster.scope for cluster in self.steered))
 
     def _wake_those_of(self, proxies: Collection[str]) -> None:
         for cluster in self.steered:
@@ -165,49 +154,13 @@ class Steering:
     async def run(self) -> NoReturn:
         """Steer for as long as the task lives. The lease ends by itself."""
         while True:
-            acted = await self.cycle(self._due())
+            acted = await self.cycle(self.turns.due(self.steered))
             repeats = 0
             while acted and repeats < MOST_REPEATS:
-                acted = await self.cycle(acted | self._due())
+                acted = await self.cycle(acted | self.turns.due(self.steered))
                 repeats += 1
-            self._news |= acted
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._until_next()):
-                    await self.woken.wait()
-            self.woken.clear()
-
-    def _until_next(self) -> float:
-        """Seconds until the clock alone asks for a cycle: the lease, or a leader key that is about to end."""
-        now = time.monotonic()
-        left_s = self._swept_at + CYCLE_S - now
-        for cluster in self.steered:
-            ends_s = cluster.watcher.key_ends_s(now)
-            if ends_s is not None and ends_s > FENCE_BEFORE_S:
-                left_s = min(left_s, ends_s - FENCE_BEFORE_S + ROUNDING_S)
-        return max(0.0, left_s)
-
-    def _due(self) -> set[str]:
-        """The clusters of the next cycle: who has news, who is about to lose its leader key, and when it is time for
-        it, whoever is not at rest and those whose turn it is."""
-        now = time.monotonic()
-        due, self._news = self._news, set()
-        for cluster in self.steered:
-            ends_s = cluster.watcher.key_ends_s(now)
-            if ends_s is not None and ends_s <= FENCE_BEFORE_S:
-                due.add(cluster.scope)
-        if now >= self._swept_at + CYCLE_S - ROUNDING_S:
-            self._swept_at = now
-            due |= {cluster.scope for cluster in self.steered if cluster.watcher.pace is not AT_REST}
-            due |= self._whose_turn_it_is()
-        return due
-
-    def _whose_turn_it_is(self) -> set[str]:
-        count = len(self.steered)
-        if count <= AT_ONCE:
-            return {cluster.scope for cluster in self.steered}
-        turns = [(self._turn + number) % count for number in range(AT_ONCE)]
-        self._turn = (self._turn + AT_ONCE) % count
-        return {self.steered[turn].scope for turn in turns}
+            self.turns.remember(acted)
+            await self.turns.next(self.steered)
 
     async def release(self) -> None:
         """Undo at once whatever is leased; for an orderly end."""
@@ -227,7 +180,9 @@ class Steering:
         except RuntimeSocketError as error:
             self._trouble.tell(error.message)
             self._is_lost = True
-            self._news |= {cluster.scope for cluster in self.steered}  # it may be another one when it answers again
+            self.turns.remember(
+                cluster.scope for cluster in self.steered
+            )  # it may be another one when it answers again
             self._observer.cycled(time.monotonic() - began, error.message)
             return set()
         self._trouble.tell("")
@@ -245,9 +200,9 @@ class Steering:
                     if situation is not None:
                         deeds = did[service.proxy] = await self._steer(cluster, situation, view, now)
                         acted |= {cluster.scope for deed in deeds if not deed.refusal}
-                        self._news |= {cluster.scope for deed in deeds if deed.refusal}
+                        self.turns.remember(cluster.scope for deed in deeds if deed.refusal)
         finally:
-            self._news |= left
+            self.turns.remember(left)
             _tell(did)
         self._observer.cycled(time.monotonic() - began, "")
         return acted
@@ -307,7 +262,7 @@ class Steering:
         missing = wanted - {proxy.name for proxy in proxies}
         if missing:  # their numbers are others now, or HAProxy is older than we
             self._ids = {}
-            self._news |= {it.scope for it in clusters if any(service.proxy in missing for service in it.services)}
+            self.turns.remember(it.scope for it in clusters if any(service.proxy in missing for service in it.services))
         self._hearing.looked((proxy for proxy in proxies if proxy.name in wanted), time.monotonic())
         return View(
             lease=lease,
