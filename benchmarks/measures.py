@@ -46,13 +46,15 @@ class Measures:
 
     `gap_s` is Patroni's own: the fault until the new primary takes writes. `lag_s` is what the balancer adds to it,
     None when the new primary was never reached. `longest_wait_s`: the longest that one client went without a write
-    that it wanted, all of its retries included. `refused`: by TCP, or by the balancer with 57P03. `closed`: without a
-    word. `stopping`: 57P03 by PostgreSQL itself. `unanswered`: the client gave up.
+    that it wanted, all of its retries included. `straight_s`: how soon the first of as many clients has written that
+    come to the new primary at once, without a balancer. `refused`: by TCP, or by the balancer with 57P03. `closed`:
+    without a word. `stopping`: 57P03 by PostgreSQL itself. `unanswered`: the client gave up.
     """
 
     gap_s: float
     lag_s: float | None
     longest_wait_s: float
+    straight_s: float
     attempts: int
     written: int
     in_flight: int
@@ -69,7 +71,7 @@ class Measures:
         return self.read_only + self.refused + self.closed + self.stopping + self.unanswered + self.other
 
 
-def measure(load: Load, change: Change) -> Measures:
+def measure(load: Load, change: Change, *, straight_s: float) -> Measures:
     """Judge a round by its attempts."""
     served = load.first_served_by(change.new, after=change.writable - WITNESS_IS_LATE_S)
     later = [attempt for attempt in load.failures if attempt.began >= change.closed]
@@ -78,6 +80,7 @@ def measure(load: Load, change: Change) -> Measures:
         gap_s=change.writable - change.struck,
         lag_s=served.ended - change.writable if served else None,
         longest_wait_s=longest_wait_s(load.attempts, since=change.struck),
+        straight_s=straight_s,
         attempts=len(load.attempts),
         written=len(load.of(WRITTEN)),
         in_flight=len(load.failures) - len(later),

@@ -64,7 +64,15 @@ async def play(contender: Contender, lab: Lab, fault: Fault, clients: int) -> tu
         await asyncio.sleep(WARM_UP_S)
         change = await _strike(lab, fault, old, witness)
         await _wait_calm(load, change)
-    return change, measure(load, change)
+    new = next(member for member in lab.members.values() if member.place.host == change.new)
+    return change, measure(load, change, straight_s=await _straight(new, clients))
+
+
+async def _straight(member: Member, clients: int) -> float:
+    """How soon the first of as many clients has written that all come at once, to PostgreSQL itself."""
+    came = time.monotonic()
+    attempts = await asyncio.gather(*(attempt_write(member.conninfo(), INSERT) for _ in range(clients)))
+    return min(attempt.ended for attempt in attempts) - came
 
 
 async def _strike(lab: Lab, fault: Fault, old: Member, witness: Witness) -> Change:

@@ -39,6 +39,7 @@ METRICS = (
     FAILED,
     Metric(field="in_flight", title="apart: taken by the old primary as it went down"),
     GAP,
+    Metric(field="straight_s", title="apart: first write of as many clients at once, without a balancer", is_time=True),
 )
 
 

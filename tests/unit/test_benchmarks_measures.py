@@ -27,20 +27,20 @@ def test_lag_ends_with_the_first_write_that_the_new_primary_took() -> None:
             attempt(10.1, 12.4, server=NEW, client=1),
         ]
     )
-    measures = measure(load, CHANGE)
+    measures = measure(load, CHANGE, straight_s=0.02)
     assert measures.lag_s == pytest.approx(0.4)
     assert measures.gap_s == pytest.approx(2.0)
     assert (measures.attempts, measures.written, measures.failed) == (3, 3, 0)
 
 
 def test_a_new_primary_that_nobody_reached_has_no_lag() -> None:
-    assert measure(Load(attempts=[attempt(9.0, 9.1, server=OLD)]), CHANGE).lag_s is None
+    assert measure(Load(attempts=[attempt(9.0, 9.1, server=OLD)]), CHANGE, straight_s=0.02).lag_s is None
 
 
 def test_the_same_server_is_its_own_successor_only_after_the_fault() -> None:
     again = Change(old=OLD, new=OLD, struck=10.0, closed=10.0, writable=12.0)
     load = Load(attempts=[attempt(9.9, 10.0, server=OLD), attempt(12.0, 12.1, server=OLD)])
-    assert measure(load, again).lag_s == pytest.approx(0.1)
+    assert measure(load, again, straight_s=0.02).lag_s == pytest.approx(0.1)
 
 
 def test_what_the_old_primary_still_took_is_counted_apart() -> None:
@@ -51,7 +51,7 @@ def test_what_the_old_primary_still_took_is_counted_apart() -> None:
             attempt(10.02, 10.1, CLOSED),
         ]
     )
-    measures = measure(load, CHANGE)
+    measures = measure(load, CHANGE, straight_s=0.02)
     assert (measures.in_flight, measures.closed, measures.stopping, measures.failed) == (2, 1, 0, 1)
 
 
@@ -70,7 +70,7 @@ def test_what_the_old_primary_still_took_is_counted_apart() -> None:
 def test_failures_are_counted_by_their_kind(outcome: str, detail: str, kind: str) -> None:
     failure = attempt(11.0, 11.1, outcome, detail=detail)
     assert kind_of(failure) == kind
-    measures = measure(Load(attempts=[failure]), CHANGE)
+    measures = measure(Load(attempts=[failure]), CHANGE, straight_s=0.02)
     assert getattr(measures, kind) == measures.failed == 1
 
 

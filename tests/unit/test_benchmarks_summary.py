@@ -14,6 +14,7 @@ MEASURES = Measures(
     gap_s=2.0,
     lag_s=0.05,
     longest_wait_s=2.1,
+    straight_s=0.02,
     attempts=500,
     written=500,
     in_flight=0,
