@@ -42,8 +42,8 @@ SELDOM_S = 1.9
 """Never less often than that: their answers would be stale before the next one that does not come in time
 (`posture.REST_FRESH_S`)."""
 
-MEMBERS_PER_BURST_S = 25_000.0
-"""A burst of one cluster among a thousand members asks every 40 ms, one among up to 250 every 10 ms."""
+MEMBERS_PER_BURST_S = 10_000.0
+"""A burst of one cluster among a thousand members asks every 100 ms, one among up to 100 every 10 ms."""
 
 
 def shared(pace: Pace, *, clusters: int, members: int) -> Pace:
