@@ -25,7 +25,7 @@ PACES = (AT_REST, WATCHFUL, BURST, LONG_BURST)
 
 
 @pytest.mark.parametrize("pace", PACES, ids=lambda pace: pace.name)
-@pytest.mark.parametrize(("clusters", "members"), [(1, 1), (1, 3), (1, 9), (10, 40), (60, 240)])
+@pytest.mark.parametrize(("clusters", "members"), [(1, 1), (1, 3), (1, 9), (10, 40), (25, 100)])
 def test_a_few_clusters_share_nothing_out(pace: Pace, clusters: int, members: int) -> None:
     assert shared(pace, clusters=clusters, members=members) == pace
 
@@ -36,8 +36,8 @@ def test_a_thousand_members_are_asked_a_thousand_times_a_second() -> None:
     assert 250 / pace.primary_s + 750 / pace.rest_s == pytest.approx(1000, rel=0.1)
 
 
-def test_a_burst_among_a_thousand_members_asks_every_forty_milliseconds() -> None:
-    wanted = replace(BURST, rest_s=0.04, primary_s=0.04, port_s=0.4, key_s=0.2)
+def test_a_burst_among_a_thousand_members_asks_every_hundred_milliseconds() -> None:
+    wanted = replace(BURST, rest_s=0.1, primary_s=0.1, port_s=0.5, key_s=0.25)
     found = shared(BURST, clusters=250, members=1000)
     assert (found.rest_s, found.primary_s, found.port_s, found.key_s) == pytest.approx(
         (wanted.rest_s, wanted.primary_s, wanted.port_s, wanted.key_s)
