@@ -1,46 +1,22 @@
 """The leader key through Patroni's own library: a real etcd, read and never written, and a library that fails."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from etcd_server import Etcd
+from looking import TIMEOUT_S, holder, looking, until
 from supervised import free_ports
 
-from trunkline.agent.library_store import FRESH_S, Dcs, LibraryStore, Opening
+from trunkline.agent.library_store import FRESH_S
+from trunkline.agent.patroni_library import Dcs, open_dcs
+from trunkline.errors import StoreError
 from trunkline.lab.binaries import find_binaries
-
-TIMEOUT_S = 20.0
-
-
-@asynccontextmanager
-async def looking(config: Path, opening: Opening | None = None) -> AsyncIterator[LibraryStore]:
-    store = LibraryStore(config, "demo", opening)
-    task = asyncio.create_task(store.run(lambda: None))
-    try:
-        yield store
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(TIMEOUT_S):
-        while True:
-            if is_so():
-                return
-            await asyncio.sleep(0.02)
-
-
-def holder(store: LibraryStore) -> str | None:
-    key = store.leader_key(time.monotonic())
-    return key.holder if key is not None else None
 
 
 async def test_the_leader_of_a_real_store_and_nothing_is_written(directory: Path) -> None:
@@ -60,7 +36,7 @@ async def test_the_leader_of_a_real_store_and_nothing_is_written(directory: Path
             assert key is not None
             assert key.age_s <= FRESH_S
             await etcd.delete("/service/demo/leader")
-            await until(lambda: store.leader_key(time.monotonic()) is not None and holder(store) is None)
+            await until(lambda: holder(store) == "")
     finally:
         await etcd.end()
 
@@ -105,3 +81,37 @@ async def test_a_store_that_cannot_be_opened_is_tried_again(tmp_path: Path, monk
     async with looking(tmp_path, opening) as store:
         await until(lambda: holder(store) == "pg1")
     assert times == 3
+
+
+async def test_what_the_client_of_kubernetes_needs_is_asked_for_by_name(directory: Path) -> None:
+    config = directory / "patroni.yml"
+    config.write_text("scope: other\nkubernetes:\n  use_endpoints: true\n")
+    with pytest.raises(StoreError, match="does not say 'labels'") as error:
+        open_dcs(config, "demo")
+    assert "PATRONI_" in error.value.hint
+
+
+ALONE = """
+import asyncio, sys
+from pathlib import Path
+from trunkline.agent.library_store import LibraryStore
+try:
+    asyncio.run(asyncio.wait_for(LibraryStore(Path(sys.argv[1]), "demo").run(print), 1.0))
+except TimeoutError:
+    pass
+"""
+
+
+async def test_a_library_that_waits_for_its_store_holds_no_exit_and_fills_no_log(directory: Path) -> None:
+    """ZooKeeper's client waits 15 s for a first answer, and warns of each attempt."""
+    config = directory / "patroni.yml"
+    config.write_text(f"scope: other\nzookeeper:\n  hosts: ['127.0.0.1:{free_ports(1)[0]}']\n")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", ALONE, str(config), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        told, warned = await asyncio.wait_for(process.communicate(), 10.0)
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert (told, warned, process.returncode) == (b"", b"", 0)

@@ -1,46 +1,30 @@
 """The leader key as Patroni's own library tells it: Consul, ZooKeeper, Kubernetes and every other store that it knows.
 
-The library blocks, and may hang: it has a thread of its own, which nobody waits for. It is opened as `patronictl` opens
-it, which makes no session and no lease, so nothing is written and rights to read suffice (docs/adr/0010).
+The library blocks, and may hang: it has a thread of its own, which nobody waits for. Nothing is written, so rights to
+read suffice (`trunkline.agent.patroni_library`, docs/adr/0010).
 """
 
 import asyncio
-import importlib
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import NoReturn
 
-import yaml
-
+from trunkline.agent.patroni_library import Dcs, Opening, close_dcs, open_dcs, reason
 from trunkline.agent.trouble import Trouble
-from trunkline.errors import StoreError
 from trunkline.model.facts import LeaderKey
 
 LOOK_S = 0.4
 """Between two readings: a key that was read more than a second ago is none."""
 
-DEFAULTS = {"name": "trunkline", "ttl": 30, "loop_wait": 10, "retry_timeout": 10}
-"""Patroni's own, of what a store's client wants to know."""
-
 NAME = "patroni.dcs"
-PAUSE_S = 2.0
+PAUSE_S = 1.0
 FRESH_S = 1.0
-
-
-class Dcs(Protocol):
-    """What is used of `patroni.dcs.AbstractDCS`."""
-
-    def get_cluster(self) -> Any:
-        """The cluster as the store has it."""
-
-    def watch(self, leader_version: Any, timeout: float) -> bool:
-        """Back when something has changed, or after `timeout` seconds."""
-
-
-Opening = Callable[[Path, str], Dcs]
+SILENT_S = 3.0
+"""The library may try for long before it says that nobody answers, or for ever; whoever reads the log shall know."""
 
 
 class LibraryStore:
@@ -52,19 +36,22 @@ class LibraryStore:
         self._open = opening or open_dcs
         self._known: LeaderKey | None = None
         self._known_at = time.monotonic()
-        self._trouble = Trouble("the store cannot be asked, other members are", "the store answers again", scope=scope)
-        self._is_over = threading.Event()
+        begins, ends = "the store cannot be asked, other members are", "the store answers again"
+        self._trouble = Trouble(begins, ends, reasons=2, scope=scope)  # silence, and later why
 
     async def run(self, changed: Callable[[], None]) -> NoReturn:
-        """Keep a thread that looks."""
-        loop = asyncio.get_running_loop()
-        self._is_over.clear()
-        threading.Thread(target=self._look, args=(loop, changed), name="patroni.dcs", daemon=True).start()
+        """Keep a thread that looks, and tell when it has nothing to say."""
+        loop, is_over = asyncio.get_running_loop(), threading.Event()
+        began = time.monotonic()
+        arguments = (loop, is_over, changed)
+        threading.Thread(target=self._look, args=arguments, name=NAME, daemon=True).start()
         try:
             while True:
-                await asyncio.Event().wait()
+                await asyncio.sleep(SILENT_S / 3)
+                if time.monotonic() - max(began, self._known_at) > SILENT_S:
+                    self._trouble.tell(f"no answer for {SILENT_S:.0f} s")
         finally:
-            self._is_over.set()
+            is_over.set()
 
     def leader_key(self, now: float) -> LeaderKey | None:
         """What was read last."""
@@ -81,26 +68,22 @@ class LibraryStore:
         key = self.leader_key(time.monotonic())
         return key if key is not None and key.age_s <= FRESH_S else None
 
-    def _look(self, loop: asyncio.AbstractEventLoop, changed: Callable[[], None]) -> None:
+    def _look(self, loop: asyncio.AbstractEventLoop, is_over: threading.Event, changed: Callable[[], None]) -> None:
         dcs: Dcs | None = None
-        while not self._is_over.is_set():
+        while not is_over.is_set():
             try:
                 dcs = dcs or self._open(self._config, self._scope)
                 asked_at = time.monotonic()
                 leader = dcs.get_cluster().leader
                 holder = leader.name if leader is not None else None
-                self._tell(loop, partial(self._learn, holder or None, asked_at, changed))
+                _tell(loop, is_over, partial(self._learn, holder or None, asked_at, changed))
                 dcs.watch(None, LOOK_S)
             except Exception as problem:  # noqa: BLE001 (of a library, and of whatever store it speaks to)
-                why = problem.message if isinstance(problem, StoreError) else f"{type(problem).__name__}: {problem}"
-                self._tell(loop, partial(self._trouble.tell, why))
-                self._is_over.wait(PAUSE_S)
-
-    def _tell(self, loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:
-        try:
-            loop.call_soon_threadsafe(what)
-        except RuntimeError:  # the loop has ended
-            self._is_over.set()
+                _tell(loop, is_over, partial(self._trouble.tell, reason(problem)))
+                is_over.wait(PAUSE_S)
+        if dcs is not None:
+            with suppress(Exception):  # nobody is left who could be told
+                close_dcs(dcs)
 
     def _learn(self, holder: str | None, asked_at: float, changed: Callable[[], None]) -> None:
         is_news = self._known is None or self._known.holder != holder
@@ -110,19 +93,14 @@ class LibraryStore:
             changed()
 
 
-def open_dcs(config: Path, scope: str) -> Dcs:
-    """The store of this Patroni configuration. Raises StoreError where the file or the library is of no use."""
+def _tell(loop: asyncio.AbstractEventLoop, is_over: threading.Event, what: Callable[[], None]) -> None:
+    """To the loop, unless nobody listens any more."""
+
+    def if_still() -> None:
+        if not is_over.is_set():
+            what()
+
     try:
-        library = importlib.import_module("patroni.dcs")
-    except ImportError:
-        raise StoreError(
-            "Patroni's library is not installed beside Trunkline", hint="pip install 'trunkline[dcs]'"
-        ) from None
-    try:
-        settings = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise StoreError(f"{config} cannot be read: {error}", hint="dcs.patroni_config names a patroni.yml") from None
-    if not isinstance(settings, dict):
-        raise StoreError(f"{config} is no Patroni configuration", hint="dcs.patroni_config names a patroni.yml")
-    dcs: Dcs = library.get_dcs(DEFAULTS | settings | {"scope": scope, "patronictl": True})
-    return dcs
+        loop.call_soon_threadsafe(if_still)
+    except RuntimeError:  # the loop has ended
+        is_over.set()

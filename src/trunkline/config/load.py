@@ -17,6 +17,7 @@ from trunkline.config.environment import CONFIG, PATRONI_CONFIG, read_environmen
 from trunkline.config.faults import DEFAULT, Fault, Faulty, Key, Origin, settings_error, shown
 from trunkline.config.judge import judge
 from trunkline.config.settings import Settings
+from trunkline.config.store_library import MissingLibrary, missing_library
 from trunkline.config.tree import FIRST, Assignment, Tree, as_plain
 from trunkline.errors import SettingsError
 
@@ -77,6 +78,7 @@ def load_settings(
     patroni = _discover(tree, named_patroni, places)
     _anchor_paths(tree)
     settings, faults = judge(tree)
+    faults += tuple(_missing_libraries(settings, tree.origins)) if not faults else ()
     if tree.faults or faults:
         raise settings_error([_as_written(fault, tree) for fault in (*tree.faults, *faults)])
     if not any(cluster.patroni for cluster in settings.clusters):
@@ -86,7 +88,7 @@ def load_settings(
         origins=tree.origins,
         file=file,
         patroni_config=patroni,
-        warnings=tuple(_warnings(file, tree.origins)),
+        warnings=(*_warnings(file, tree.origins), *_store_warnings(settings, tree.origins)),
     )
 
 
@@ -193,6 +195,28 @@ def _no_cluster(places: Places) -> SettingsError:
     elif os.access(directory, os.F_OK):
         hint = f"there is a {directory}, but this user may not look into it"
     return SettingsError(THREE_WAYS.format(settings=places.settings, patroni=patroni), hint=hint)
+
+
+def _missing_libraries(settings: Settings, origins: Mapping[Key, Origin]) -> Iterable[Fault]:
+    """Who names a store means it; one that was found on this host is gone without (`_store_warnings`)."""
+    for key, origin, missing in _unreadable_stores(settings, origins):
+        if origin.kind != "patroni":
+            yield Fault(key=key, origin=origin, found=missing.message, hint=missing.hint)
+
+
+def _store_warnings(settings: Settings, origins: Mapping[Key, Origin]) -> Iterable[str]:
+    for _, origin, missing in _unreadable_stores(settings, origins):
+        if origin.kind == "patroni":
+            yield f"the store of {origin} is not watched, other members are asked: {missing.message} ({missing.hint})"
+
+
+def _unreadable_stores(
+    settings: Settings, origins: Mapping[Key, Origin]
+) -> Iterable[tuple[Key, Origin, MissingLibrary]]:
+    for index, cluster in enumerate(settings.clusters):
+        config, key = cluster.dcs.patroni_config, (CLUSTERS, index, "dcs", "patroni_config")
+        if config is not None and cluster.dcs.etcd is None and (missing := missing_library(config)):
+            yield key, origins.get(key, DEFAULT), missing
 
 
 def _warnings(file: Path | None, origins: Mapping[Key, Origin]) -> Iterable[str]:

@@ -41,6 +41,8 @@ def broken_files(settings: Settings) -> Iterator[Broken]:
         api = cluster.api
         for name, path in (("ca_file", api.ca_file), ("cert_file", api.cert_file), ("key_file", api.key_file)):
             yield from _file(("clusters", index, "api", name), path, os.R_OK, "a file that this user may read")
+        key = ("clusters", index, "dcs", "patroni_config")
+        yield from _file(key, cluster.dcs.patroni_config, os.R_OK, "a patroni.yml that this user may read")
     yield from _file(("haproxy", "binary"), settings.haproxy.binary, os.X_OK, "a program that this user may run")
 
 

@@ -1,0 +1,81 @@
+"""A real ZooKeeper of one server; Debian has it as libzookeeper-java, which starts no service."""
+
+import asyncio
+import shutil
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+from trunkline.lab.processes import clean_environment
+
+JARS = (Path("/usr/share/java/zookeeper.jar"), Path("/usr/share/java/slf4j-nop.jar"))
+IS_THERE = shutil.which("java") is not None and all(jar.exists() for jar in JARS)
+START_TIMEOUT_S = 30.0
+POLL_S = 0.05
+CONFIG = """
+dataDir={data}
+clientPort={port}
+clientPortAddress=127.0.0.1
+tickTime=500
+maxSessionTimeout=40000
+admin.enableServer=false
+4lw.commands.whitelist=srvr,cons,dump
+"""
+
+
+class ZooKeeper:
+    """Not started yet; `address` is where it listens once it is."""
+
+    def __init__(self, directory: Path, port: int) -> None:
+        self.address = f"127.0.0.1:{port}"
+        self._port = port
+        self._directory = directory
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Back when it answers."""
+        config = self._directory / "zoo.cfg"
+        config.write_text(CONFIG.format(data=self._directory / "zookeeper", port=self._port))
+        path = ":".join(map(str, JARS))
+        with (self._directory / "zookeeper.log").open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *("java", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", path),
+                *("org.apache.zookeeper.server.quorum.QuorumPeerMain", str(config)),
+                stdout=log,
+                stderr=log,
+                env=clean_environment(),
+            )
+        async with asyncio.timeout(START_TIMEOUT_S):
+            while True:
+                with suppress(OSError):
+                    if "Mode:" in await self.say("srvr"):
+                        return
+                await asyncio.sleep(POLL_S)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Stop, continue or kill it."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(number)
+
+    async def end(self) -> None:
+        """Back when it is gone; what it has been told stays."""
+        self.signal(signal.SIGKILL)
+        if self._process is not None:
+            await self._process.wait()
+
+    async def say(self, word: str) -> str:
+        """One of its four-letter commands. Raises OSError where it does not listen."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        try:
+            writer.write(word.encode())
+            return (await reader.read()).decode()
+        finally:
+            writer.close()
+
+    async def changes(self) -> str:
+        """The number of its last transaction; a session's beginning and end are one each."""
+        return next(line for line in (await self.say("srvr")).splitlines() if line.startswith("Zxid:"))
+
+    async def clients(self) -> int:
+        """Connections that have a session."""
+        return (await self.say("cons")).count("sid=")
