@@ -183,6 +183,7 @@ class RealSubject(Subject):
         super().__init__(directory, cluster, postgres)
         self.haproxy, self.ports = haproxy, ports
         self.arguments: tuple[str, ...] = ("-db",)
+        self.settings: dict[str, object] = {}
         self._clients: list[asyncio.StreamWriter] = []
 
     async def start(self) -> None:
@@ -255,6 +256,7 @@ class RealSubject(Subject):
         services = {"primary": {"bind": [primary]}, "replicas": {"bind": [replicas]}}
         settings = Settings.model_validate(
             {"clusters": [{"patroni": list(self.cluster.urls), "services": services}], "stats": {"bind": [stats]}}
+            | self.settings
         )
         chosen = settings.clusters[0]
         async with PatroniRest(chosen.api) as patroni:

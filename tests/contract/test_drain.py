@@ -217,21 +217,13 @@ async def test_it_ends_by_itself_and_a_damaged_store_changes_nothing(run: Superv
 async def test_a_member_that_came_meanwhile_and_leaves_for_good(
     run: Supervised, cluster: FakeCluster, fourth: Postgres
 ) -> None:
-    """HAProxy 2.6 lets nothing be leased of it, which is said."""
     await run.serve()
     await run.said("steering HAProxy")
     await cluster.join(story_of(fourth))
     await becomes(run, REPLICAS, "pg4", Health.UP)
-    is_leasable = not (await run.runtime.view()).info.version.startswith("2.6")
     code, _, err = await said(run, "drain", "pg4", "--reason", "to be replaced")
-    if is_leasable:
-        assert code == 0, err
-        await run.until(takes(run, "pg2", "pg3"))
-    else:
-        assert code == 1
-        assert f"not done in {REPLICAS}: HAProxy 2.6 lets nothing be leased" in err
-        code, out, _ = await said(run, "plan")
-        assert "WARNING: pg4 cannot be drained by " in out
+    assert code == 0, err
+    await run.until(takes(run, "pg2", "pg3"))
     await cluster.leave("pg4")
     await rests(run, REPLICAS, "pg4", in_maint=True)
     code, out, _ = await said(run, "status")

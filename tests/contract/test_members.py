@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from contract_subjects import Postgres
 from supervised import PATIENCE_S, Supervised
 
+from trunkline.agent.steering import LEASE_MS
 from trunkline.errors import RuntimeSocketError
 from trunkline.model.proxy import Health, ServerState
 from trunkline.testing.fake_cluster import FakeCluster, MemberStory
@@ -19,6 +21,7 @@ pytestmark = pytest.mark.haproxy
 
 WRITE, READ = "postgres_primary", "postgres_replicas"
 KNOCK_S = 0.01
+UNDONE_S = LEASE_MS / 1000 + 0.5
 
 
 async def server(run: Supervised, proxy: str, name: str) -> ServerState | None:
@@ -131,6 +134,30 @@ async def test_who_joins_gets_nobody_before_it_answers_so(
 async def has_been_asked(run: Supervised, name: str) -> bool:
     found = await server(run, WRITE, name)
     return found is not None and found.check_status.startswith("L7")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+async def test_what_is_leased_of_one_that_joined_ends_with_the_agent(
+    run: Supervised, cluster: FakeCluster, fourth: Postgres, number: signal.Signals
+) -> None:
+    """Its API is silent, and its PostgreSQL answers."""
+    await run.serve()
+    await run.said("steering HAProxy")
+    await cluster.join(story_of(fourth))
+    await becomes(run, READ, "pg4", Health.UP)
+    cluster.apis["pg4"].fall_silent()
+    await becomes(run, READ, "pg4", Health.NO_CHECK)
+    for pid in (run.process.pid, *run.agents):
+        os.kill(pid, number)
+    struck = time.monotonic()
+    await run.until(lambda: is_checked_again(run, "pg4"))
+    assert time.monotonic() - struck < UNDONE_S
+    assert not (await run.runtime.lease()).stuck
+
+
+async def is_checked_again(run: Supervised, name: str) -> bool:
+    found = await server(run, READ, name)
+    return found is not None and found.health is not Health.NO_CHECK
 
 
 async def test_a_changed_address_is_followed(run: Supervised, cluster: FakeCluster, fourth: Postgres) -> None:

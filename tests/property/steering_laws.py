@@ -174,7 +174,7 @@ def cuts_off_nobody_without_need(steer: Steer, world: World) -> str:
         return ""
     for facts in world.facts:
         machine = next((it for it in world.machines if it.name == facts.name), None)
-        if machine is None or machine.is_unseen or not machine.admits or not _is_ours(world, facts):
+        if machine is None or not machine.admits or not _is_ours(world, facts):
             continue
         if _is_silent(facts) and _answers(facts) and _has_key(world, facts):
             for command in steer(world.situation()).commands:
@@ -228,13 +228,6 @@ def leaves_hands_alone(steer: Steer, world: World) -> str:
     return f"{sorted(touched & world.by_hand)} were set by hand" if touched & world.by_hand else ""
 
 
-def leases_what_can_be_leased(steer: Steer, world: World) -> str:
-    """HAProxy could not undo what it does not see."""
-    unseen = {it.name for it in world.machines if it.is_unseen}
-    stuck = {it.server for it in steer(world.situation()).commands if isinstance(it, Stick)}
-    return f"{sorted(stuck & unseen)} cannot be leased" if stuck & unseen else ""
-
-
 def drains_who_shall_be_drained(steer: Steer, world: World) -> str:
     """When all is done nobody new goes to who is drained, not even after its next good check; and what only a drain
     has closed is open again when it is over."""
@@ -279,7 +272,6 @@ LAWS: tuple[Law, ...] = (
     ends_what_must_end,
     cuts_off_nobody_without_need,
     leaves_hands_alone,
-    leases_what_can_be_leased,
     drains_who_shall_be_drained,
     leaves_the_primary_its_port,
 )

@@ -33,7 +33,7 @@ SINCE = datetime(2026, 11, 27, 12, 30, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """One server. `noted`: what is leased of it; the rest was set by hand. `is_unseen`: nothing can be leased of it."""
+    """One server. `noted`: what is leased of it; the rest was set by hand."""
 
     name: str
     address: str = ""
@@ -43,7 +43,6 @@ class Machine:
     is_maint: bool = False
     sessions: int = 0
     noted: frozenset[Sticky] = frozenset()
-    is_unseen: bool = False
 
     @property
     def health(self) -> Health:
@@ -100,7 +99,6 @@ class World:
             leader_key=self.key,
             workers=Workers(sessions=tuple((pid, self.proxy, name, count) for pid, name, count in self.old)),
             endings=self.endings,
-            unleasable=frozenset(it.name for it in self.machines if it.is_unseen),
             lag_limit_s=self.lag_limit_s,
             asked=self.asked,
         )
@@ -112,9 +110,9 @@ class World:
 
     @property
     def drained(self) -> set[str]:
-        """Who shall get nobody new, is a member, and can be leased."""
+        """Who shall get nobody new, and is a member."""
         asked = {it.drain.member for it in self.asked if it.is_in_force} & {it.name for it in self.facts}
-        return {it.name for it in self.machines if it.name in asked and not it.is_unseen}
+        return {it.name for it in self.machines if it.name in asked}
 
     @property
     def by_hand(self) -> set[str]:
@@ -195,8 +193,7 @@ def any_drain(chance: random.Random, member: str) -> Asked:
 
 
 def _any_machine(chance: random.Random, name: str, *, may_write: bool) -> Machine:
-    is_unseen = chance.random() < 0.1
-    noted = frozenset(what for what in Sticky if not is_unseen and chance.random() < 0.2)
+    noted = frozenset(what for what in Sticky if chance.random() < 0.2)
     is_drained = Sticky.DRAIN in noted or chance.random() < 0.1
     is_maint = Sticky.MAINT in noted or chance.random() < 0.05
     is_up = not is_maint and (may_write or (is_drained and chance.random() < 0.5))
@@ -210,7 +207,6 @@ def _any_machine(chance: random.Random, name: str, *, may_write: bool) -> Machin
         is_maint=is_maint,
         sessions=chance.choice([0, 0, 3]),
         noted=noted,
-        is_unseen=is_unseen,
     )
 
 

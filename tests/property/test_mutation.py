@@ -41,10 +41,13 @@ MUTANTS = {
         "(Stance.SERVES, Stance.KEPT) and judgement.case.passes_now",
         "(Stance.SERVES, Stance.KEPT)",
     ),
-    "a fence that waits": (STEERING, "and judgement.stance is Stance.OUT and", "and"),
+    "a fence that waits": (
+        STEERING,
+        "is_gentle = server.takes_sessions and judgement.stance is Stance.OUT",
+        "is_gentle = server.takes_sessions",
+    ),
     "nobody is closed gently": (STEERING, "is_gentle = server.takes_sessions and", "is_gentle = False and"),
     "gently what is closed already": (STEERING, "is_gentle = server.takes_sessions and", "is_gentle ="),
-    "gently what Lua does not see": (STEERING, "is Stance.OUT and judgement.case.is_leasable", "is Stance.OUT"),
     "up and down exchanged": (
         STEERING,
         "is_up=False, reason=reason, is_gentle=is_gentle",
@@ -58,7 +61,7 @@ MUTANTS = {
     "sessions of one that is down stay": (STEERING, "elif is_primary and _has", "elif False and _has"),
     "never gives checks back": (STEERING, "if Sticky.CHECKS in stuck and (", "if False and ("),
     "gives checks back at once": (STEERING, "SUSPENDED_AT_LEAST_S = 1.0", "SUSPENDED_AT_LEAST_S = 100.0"),
-    "barred without suspending": (STEERING, "if judgement.stance is Stance.BARRED and is_leasable", "if False"),
+    "barred without suspending": (STEERING, "if judgement.stance is Stance.BARRED and", "if False and"),
     "two winners": (STEERING, "timelines[-1][0] > timelines[-2][0]", "timelines[-1][0] >= timelines[-2][0]"),
     "the older timeline wins": (STEERING, "return timelines[-1][1]", "return timelines[0][1]"),
     "the key decides nothing": (STEERING, "if case.holds_key]", "if False]"),
@@ -95,23 +98,13 @@ MUTANTS = {
     "kept whoever has the key": (POSTURE, "_may_be_kept(case) and case.holds_key", "_may_be_kept(case)"),
     "kept whatever the port says": (
         POSTURE,
-        "case.is_silent and case.port is PortVerdict.ANSWERS and",
-        "case.is_silent and",
-    ),
-    "kept though HAProxy could not undo it": (
-        POSTURE,
-        "is PortVerdict.ANSWERS and case.is_leasable",
-        "is PortVerdict.ANSWERS",
-    ),
-    "closed though HAProxy could not undo it": (
-        STEERING,
-        "takes_sessions and judgement.case.is_leasable",
-        "takes_sessions",
+        "case.is_silent and case.port is PortVerdict.ANSWERS",
+        "case.is_silent",
     ),
     "sessions of who has left stay": (STEERING, "[*_departed(situation, judgements), ", "["),
     "lag in seconds means nothing": (POSTURE, "fits=lambda case: case.is_late", "fits=lambda case: False"),
     "any lag is too much": (POSTURE, "self.facts.rest.lag_s > self.lag_limit_s", "True"),
-    "a drain means nothing": (POSTURE, "case.drain is not None and case.is_leasable", "False"),
+    "a drain means nothing": (POSTURE, "fits=lambda case: case.drain is not None", "fits=lambda case: False"),
     "a drain has no end": (
         STEERING,
         "(it.drain for it in situation.asked if it.is_in_force)",
@@ -137,11 +130,6 @@ MUTANTS = {
         STEERING,
         "Stance.CLOSED, Stance.DRAINED):\n            continue",
         "Stance.CLOSED):\n            continue",
-    ),
-    "drained though HAProxy could not undo it": (
-        POSTURE,
-        "case.drain is not None and case.is_leasable",
-        "case.drain is not None",
     ),
     "a drain takes the primary's port": (
         STEERING,

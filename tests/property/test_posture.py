@@ -6,7 +6,6 @@ import pytest
 from steering_examples import EXAMPLES, Example
 
 from trunkline.model.command import words
-from trunkline.model.desired import ServiceKind
 from trunkline.plan.dry_run import describe
 from trunkline.plan.posture import PRIMARY_ROWS, REPLICA_ROWS
 from trunkline.plan.replicas import ReplicaPolicy, steer_replicas
@@ -35,15 +34,6 @@ def test_two_claims_are_warned_of() -> None:
         assert bool(said) == has_two
 
 
-def test_a_drain_that_nobody_could_undo_is_warned_of() -> None:
-    for example in EXAMPLES:
-        warnings = [it for it in steer(example.world.situation()).warnings if "nothing can be leased" in it]
-        asked = {it.drain.member for it in example.world.asked if it.is_in_force}
-        is_unseen = any(it.is_unseen and it.name in asked for it in example.world.machines)
-        assert bool(warnings) == (is_unseen and example.kind is ServiceKind.REPLICAS)
-        assert all("drained by ana" in it for it in warnings)
-
-
 def test_the_reason_of_a_drain_says_who_until_when_and_why() -> None:
     example = next(it for it in EXAMPLES if it.name == "a replica that people have asked to drain")
     (command,) = steer(example.world.situation()).commands
@@ -56,11 +46,6 @@ def test_the_dry_run_tells_the_same() -> None:
     assert (told.members[0].stance, told.members[0].because.partition(";")[0]) == (
         "drained",
         "drained by ana until 14:30: kernel update",
-    )
-    example = next(it for it in EXAMPLES if it.name == "the drain of a replica of which nothing can be leased")
-    assert describe(example.world.situation()).warnings == (
-        "pg1 cannot be drained by ana: kernel update; "
-        "nothing can be leased of a server that came while HAProxy 2.6 ran, until its next reload or start",
     )
 
 

@@ -52,8 +52,7 @@ class Worlds(RuntimeSocket):
 
     async def renew(self, milliseconds: int) -> Lease:
         situations = [world.situation() for world in self.worlds.values()]
-        unseen = {(proxy, it.name) for proxy, world in self.worlds.items() for it in world.machines if it.is_unseen}
-        return Lease(pid=1, stuck=tuple(it for one in situations for it in one.stuck), unseen=frozenset(unseen))
+        return Lease(pid=1, stuck=tuple(it for one in situations for it in one.stuck))
 
 
 def understood(tokens: tuple[str, ...]) -> Command:

@@ -263,6 +263,15 @@ def test_only_an_old_haproxy_needs_the_bell() -> None:
     assert needs == {(2, 6): True, (2, 8): False, (3, 0): False}
 
 
+def test_only_an_old_haproxy_needs_a_socket_for_its_lua() -> None:
+    """Where workers reach it: beside the admin socket, or in the directory that they are locked into."""
+    old = replace(HOST, haproxy_version=(2, 6))
+    assert planned().lua_socket is None
+    assert planned(host=old).lua_socket == "/run/haproxy/admin.sock.lua"
+    jailed = planned(host=old, haproxy={"chroot": "/var/lib/haproxy"}).lua_socket or ""
+    assert jailed.startswith("/var/lib/haproxy/trunkline-")
+
+
 def test_the_page_for_people() -> None:
     assert planned(stats={"enabled": False}).stats is None
     stats = planned(stats={"bind": ["[::1]:7000"], "user": "me", "password": "x", "refresh_s": 9}).stats

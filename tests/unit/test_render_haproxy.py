@@ -106,6 +106,14 @@ def test_an_api_beside_its_server_needs_no_address() -> None:
     assert api(replace(server, api=Endpoint(address="10.1.0.11", port=443))) == "addr 10.1.0.11 port 443"
 
 
+@pytest.mark.parametrize(("chroot", "seen"), [(None, "/j/x.sock"), ("/j", "/x.sock")])
+def test_lua_is_told_its_socket_as_workers_see_it(chroot: str | None, seen: str) -> None:
+    process = replace(BALANCER.process, user="haproxy", chroot=chroot)
+    lines = configuration_text(replace(BALANCER, process=process, lua_socket="/j/x.sock")).splitlines()
+    assert "    stats socket /j/x.sock mode 600 user haproxy level admin" in lines
+    assert f"    setenv TRUNKLINE_LUA_SOCKET {seen}" in lines
+
+
 @pytest.mark.parametrize(
     ("tls", "words"),
     [

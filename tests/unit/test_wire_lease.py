@@ -19,7 +19,6 @@ released postgres_primary 12 2406
 stuck postgres_primary pg1 checks
 stuck postgres_primary pg1 drain
 stuck postgres_replicas pg:2 maint
-unseen postgres_replicas pg4
 pid 4711
 stopping 0
 """
@@ -36,7 +35,6 @@ def lines(lease: Lease) -> list[str]:
         *(f"held {proxy} {count} {waited_ms[proxy]}" for proxy, count in lease.held),
         *(f"released {proxy} {count} {waited_ms}" for proxy, count, waited_ms in lease.released),
         *(f"closed {proxy}" for proxy in lease.closed),
-        *(f"unseen {proxy} {server}" for proxy, server in lease.unseen),
     ]
 
 
@@ -53,7 +51,6 @@ def leases(draw: st.DrawFn) -> Lease:
         waited_ms=tuple((proxy, waited) for proxy, (_, waited) in held),
         released=tuple((proxy, count, waited) for proxy, (count, waited) in released),
         closed=tuple(sorted(draw(st.sets(names, max_size=3)))),
-        unseen=draw(st.frozensets(st.tuples(names, names), max_size=3)),
     )
 
 
@@ -79,7 +76,6 @@ def test_everything_that_can_be_said() -> None:
         waited_ms=(("postgres_primary", 1204), ("postgres_replicas", 7)),
         released=(("postgres_primary", 12, 2406),),
         closed=("postgres_replicas",),
-        unseen=frozenset({("postgres_replicas", "pg4")}),
     )
 
 

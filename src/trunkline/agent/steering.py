@@ -304,7 +304,6 @@ class Steering:
             leader_key=cluster.watcher.leader_key(now),
             workers=view.workers,
             endings=self._gone.endings(service.proxy, now),
-            unleasable=frozenset(server for proxy, server in view.lease.unseen if proxy == service.proxy),
             lag_limit_s=policy.lag_limit_s if policy else None,
             asked=tuple(it for it in view.asked if it.drain.scope == cluster.scope),
         )

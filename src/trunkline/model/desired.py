@@ -164,7 +164,8 @@ class Balancer:
     """One HAProxy: services sorted by scope, then in the order of ServiceKind.
 
     `needs_bell`: this version's Lua cannot wait by the clock (docs/adr/0007). `check_log`: the name of the abstract
-    socket that is told of each failed check, None where nobody listens.
+    socket that is told of each failed check, None where nobody listens. `lua_socket`: the path of a socket for commands
+    of HAProxy's own Lua, where it needs one (docs/adr/0011); workers reach it, inside their chroot if they have one.
     """
 
     paths: Paths
@@ -174,6 +175,7 @@ class Balancer:
     stats: Stats | None
     needs_bell: bool
     check_log: str | None = None
+    lua_socket: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -124,8 +124,7 @@ class Lease:
     `pid`: of the worker that answers; after a reload it is another, which knows of nothing stuck. `is_stopping`: a
     reload has left it behind. `held`: clients that wait, by proxy. `waited_ms`: the longest that one of them has waited
     by now, by proxy. `released`: (proxy, clients that have waited and wait no more since the renewal before, the
-    longest wait of one of them in ms). `closed`: proxies whose ports refuse, because their hold has expired. `unseen`:
-    (proxy, server) of which nothing can be leased.
+    longest wait of one of them in ms). `closed`: proxies whose ports refuse, because their hold has expired.
     """
 
     pid: int
@@ -135,7 +134,6 @@ class Lease:
     waited_ms: tuple[tuple[str, int], ...] = ()
     released: tuple[tuple[str, int, int], ...] = ()
     closed: tuple[str, ...] = ()
-    unseen: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,9 +154,8 @@ class Situation:
     """One service at one moment: everything that a decision about it may depend on.
 
     `state`: HAProxy's own backend. `stuck`: of this backend alone. `leader_key`: None where nobody could tell.
-    `endings`: of late. `unleasable`: servers of which nothing can be leased, so that nothing of them may stick.
-    `lag_limit_s`: a replica that is further behind gets no new sessions, None for any lag. `asked`: drains of members
-    of this cluster, those that are over included.
+    `endings`: of late. `lag_limit_s`: a replica that is further behind gets no new sessions, None for any lag.
+    `asked`: drains of members of this cluster, those that are over included.
     """
 
     scope: str
@@ -169,7 +166,6 @@ class Situation:
     leader_key: LeaderKey | None = None
     workers: Workers = Workers()
     endings: tuple[Ending, ...] = ()
-    unleasable: frozenset[str] = frozenset()
     lag_limit_s: float | None = None
     asked: tuple[Asked, ...] = ()
 

@@ -20,15 +20,14 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """The member in one service. `is_leased`: drained under the agent's lease. `is_leasable`: whether it could be.
-    `is_listed`: as of `Target`; else its server is on its way out."""
+    """The member in one service. `is_leased`: drained under the agent's lease. `is_listed`: as of `Target`;
+    else its server is on its way out."""
 
     service: str
     health: Health
     sessions: int
     takes_sessions: bool
     is_leased: bool
-    is_leasable: bool = True
     is_listed: bool = True
 
     @property

@@ -164,7 +164,7 @@ async def _seen(
             break
         await asyncio.sleep(LOOK_S)
     outcome = Outcome(target=target, drain=asked, places=places, problem=problem, hint=hint)
-    return outcome if problem else _failed(outcome, *_why_not(settings, outcome, is_heard=is_heard))
+    return outcome if problem else _failed(outcome, *_why_not(settings))
 
 
 async def _look(runtime: RuntimeSocket, target: Target) -> tuple[tuple[Place, ...], str, str]:
@@ -190,7 +190,6 @@ def _place(target: Target, proxy: ProxyState, lease: Lease) -> Place | None:
         sessions=server.sessions,
         takes_sessions=server.takes_sessions,
         is_leased=any((it.proxy, it.server) == key and it.what is not Sticky.CHECKS for it in lease.stuck),
-        is_leasable=key not in lease.unseen,
         is_listed=target.is_listed,
     )
 
@@ -199,15 +198,7 @@ def _failed(outcome: Outcome, problem: str, hint: str) -> Outcome:
     return Outcome(target=outcome.target, drain=outcome.drain, places=outcome.places, problem=problem, hint=hint)
 
 
-def _why_not(settings: Settings, outcome: Outcome, *, is_heard: bool) -> tuple[str, str]:
-    unseen = ", ".join(it.service for it in outcome.places if not it.is_leasable)
-    if not is_heard and not _has_agent(settings):
-        return "it is noted, and not done: no agent steers this HAProxy", NO_AGENT
-    if unseen:
-        why = (
-            f"it is noted, and not done in {unseen}: HAProxy 2.6 lets nothing be leased of a server that came meanwhile"
-        )
-        return why, "it is done after HAProxy's next reload or start"
+def _why_not(settings: Settings) -> tuple[str, str]:
     if not _has_agent(settings):
         return "it is noted, and not done: no agent steers this HAProxy", NO_AGENT
     return (

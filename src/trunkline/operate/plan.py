@@ -136,7 +136,6 @@ def _situation(
     if state is None or (service.kind is ServiceKind.PRIMARY and service.serves_standby_leader):
         return None
     stuck = tuple(it for it in lease.stuck if it.proxy == service.proxy)
-    unseen = frozenset(server for proxy, server in lease.unseen if proxy == service.proxy)
     return Situation(
         scope=service.scope,
         kind=service.kind,
@@ -144,6 +143,5 @@ def _situation(
         members=facts,
         stuck=stuck,
         leader_key=key,
-        unleasable=unseen,
         lag_limit_s=lag_limit_s,
     )

@@ -51,6 +51,9 @@ AS_SET = "as set"
 RELIABLE_CLOCK = (2, 8)
 """The first HAProxy whose Lua actions wake up from every sleep."""
 
+SEES_ADDED_SERVERS = (2, 8)
+"""The first HAProxy whose Lua sees servers that were added while it runs."""
+
 ROLE_PATHS = {
     ServiceKind.PRIMARY: "/primary",
     ServiceKind.REPLICAS: "/replica",
@@ -85,6 +88,7 @@ def desired_balancer(
     maxconn, reason = choose_maxconn(settings.haproxy.maxconn, host, sum(len(s.servers) for s in services))
     haproxy = settings.haproxy
     account = None if haproxy.user or haproxy.group or haproxy.chroot else host.account
+    chroot = account.chroot if account else str(haproxy.chroot) if haproxy.chroot else None
     return Balancer(
         paths=paths,
         process=Process(
@@ -95,7 +99,7 @@ def desired_balancer(
             log_target=haproxy.log,
             user=account.user if account else haproxy.user,
             group=account.group if account else haproxy.group,
-            chroot=account.chroot if account else str(haproxy.chroot) if haproxy.chroot else None,
+            chroot=chroot,
             socket_group=haproxy.socket_group,
         ),
         timeouts=_timeouts(settings, services),
@@ -103,12 +107,18 @@ def desired_balancer(
         stats=_stats(settings, paths),
         needs_bell=host.haproxy_version < RELIABLE_CLOCK,
         check_log=check_log_name(paths) if settings.agent.enabled and paths.master_socket else None,
+        lua_socket=lua_socket(paths, chroot) if host.haproxy_version < SEES_ADDED_SERVERS else None,
     )
 
 
 def check_log_name(paths: Paths) -> str:
     """The abstract socket that HAProxy tells of failed checks: one for each HAProxy of a host."""
     return f"trunkline-checks-{_digest(paths)}"
+
+
+def lua_socket(paths: Paths, chroot: str | None) -> str:
+    """The socket on which HAProxy's Lua gives commands: a file, which has an owner, where workers can reach it."""
+    return f"{chroot}/trunkline-{_digest(paths)}.sock" if chroot else f"{paths.admin_socket}.lua"
 
 
 def agent_metrics_name(paths: Paths) -> str:

@@ -51,8 +51,8 @@ class Stance(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """One member in one service. `winner`: who passes the truth check best, None where nobody does (or where two do and
-    nothing tells them apart); `rivals`: how many pass. `is_leasable`: whether its checks could be suspended.
-    `lag_limit_s`: how far a replica may be behind. `drain`: what people have asked for, and is not over."""
+    nothing tells them apart); `rivals`: how many pass. `lag_limit_s`: how far a replica may be behind. `drain`:
+    what people have asked for, and is not over."""
 
     facts: MemberFacts
     server: ServerState
@@ -60,7 +60,6 @@ class Case:
     key: LeaderKey | None
     winner: str | None
     rivals: int
-    is_leasable: bool = True
     lag_limit_s: float | None = None
     drain: Drain | None = None
 
@@ -180,11 +179,11 @@ def _is_dead(port: PortVerdict | None) -> bool:
 
 
 def _may_be_kept(case: Case) -> bool:
-    return case.is_silent and case.port is PortVerdict.ANSWERS and case.is_leasable
+    return case.is_silent and case.port is PortVerdict.ANSWERS
 
 
 def _is_heard_by_us_alone(case: Case) -> bool:
-    return case.answer is not None and case.is_check_silent and case.is_leasable
+    return case.answer is not None and case.is_check_silent
 
 
 PRIMARY_ROWS = (
@@ -228,7 +227,7 @@ PRIMARY_ROWS = (
         when="it passes the truth check, and HAProxy's own check had no answer",
         then="it serves, and its checks are suspended",
         stance=Stance.KEPT,
-        fits=lambda case: case.passes and case.is_check_silent and case.is_leasable,
+        fits=lambda case: case.passes and case.is_check_silent,
     ),
     Row(
         when="it passes the truth check, whatever the store says or does not say",
@@ -299,7 +298,7 @@ REPLICA_ROWS = (
         when="people have asked for a drain of it (`trunkline drain`), and that is not over",
         then="it gets no new sessions and keeps those it has",
         stance=Stance.DRAINED,
-        fits=lambda case: case.drain is not None and case.is_leasable,
+        fits=lambda case: case.drain is not None,
     ),
     ELSEWHERE_ROW,
     Row(

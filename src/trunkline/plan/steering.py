@@ -82,7 +82,6 @@ def judge_members(situation: Situation) -> tuple[Judgement, ...]:
             key=case.key,
             winner=winner,
             rivals=len(rivals),
-            is_leasable=case.is_leasable,
             lag_limit_s=case.lag_limit_s,
             drain=case.drain,
         )
@@ -109,7 +108,6 @@ def _case(situation: Situation, facts: MemberFacts, server: ServerState) -> Case
         key=situation.leader_key,
         winner=None,
         rivals=0,
-        is_leasable=server.name not in situation.unleasable,
         lag_limit_s=situation.lag_limit_s,
         drain=_drain(situation, facts),
     )
@@ -140,15 +138,14 @@ def _closings(situation: Situation, judgement: Judgement) -> Iterator[Command]:
     match judgement.stance:
         case Stance.OUT | Stance.BARRED:
             if server.takes_sessions or server.health in (Health.NOLB, Health.DRAIN):
-                is_gentle = server.takes_sessions and judgement.stance is Stance.OUT and judgement.case.is_leasable
+                is_gentle = server.takes_sessions and judgement.stance is Stance.OUT
                 yield SetHealth(proxy=server.proxy, server=server.name, is_up=False, reason=reason, is_gentle=is_gentle)
             elif is_primary and _has_sessions_to_end(situation, server.name, server.sessions):
                 yield EndSessions(proxy=server.proxy, server=server.name, reason=reason)
-            is_leasable = judgement.case.is_leasable
-            if judgement.stance is Stance.BARRED and is_leasable and Sticky.CHECKS not in judgement.case.stuck:
+            if judgement.stance is Stance.BARRED and Sticky.CHECKS not in judgement.case.stuck:
                 yield Stick(proxy=server.proxy, server=server.name, what=Sticky.CHECKS, reason=reason)
         case Stance.CLOSED | Stance.DRAINED:
-            if server.takes_sessions and judgement.case.is_leasable:
+            if server.takes_sessions:
                 yield Stick(proxy=server.proxy, server=server.name, what=Sticky.DRAIN, reason=reason)
 
 
@@ -274,17 +271,8 @@ def _is_out_of_old_workers(judgement: Judgement) -> bool:
 
 def _warnings(kind: ServiceKind, judgements: tuple[Judgement, ...]) -> Iterator[str]:
     if kind is not ServiceKind.PRIMARY:
-        yield from (_undrained(it) for it in judgements if it.case.drain is not None and not it.case.is_leasable)
         return
     passing = [judgement for judgement in judgements if judgement.case.passes]
     if len(passing) > 1:
         claims = ", ".join(f"{it.name} (timeline {it.case.answer.timeline})" for it in passing if it.case.answer)
         yield f"several members claim to be the primary: {claims}"
-
-
-def _undrained(judgement: Judgement) -> str:
-    words = judgement.case.drain.words if judgement.case.drain is not None else ""
-    return (
-        f"{judgement.name} cannot be {words}; nothing can be leased of a server that came while HAProxy 2.6 ran, "
-        "until its next reload or start"
-    )

@@ -15,7 +15,7 @@ from trunkline.render.state import FULL_WEIGHT, resting_state
 
 READABLE, SECRET = 0o644, 0o600
 
-LUA_FILES = ("shares.lua", "trunkline.lua", "refuse.lua", "lease.lua")
+LUA_FILES = ("shares.lua", "trunkline.lua", "refuse.lua", "added.lua", "lease.lua")
 """One file for HAProxy: each part needs those before it."""
 
 SOCKET_NAME_LIMIT = 100
@@ -52,10 +52,12 @@ def configuration_text(balancer: Balancer) -> str:
         title=title,
         paths=balancer.paths,
         process=balancer.process,
+        lua_socket=balancer.lua_socket,
         timeouts=balancer.timeouts,
         services=balancer.services,
         stats=balancer.stats,
         bell_socket=bell_socket(balancer),
+        lua_socket_seen=_as_workers_see(balancer.lua_socket, balancer.process.chroot),
         check_log=balancer.check_log,
     )
 
@@ -149,6 +151,10 @@ def ports_that_refuse(services: Iterable[Service]) -> str:
 def slow_starts(services: Iterable[Service]) -> str:
     """What templates/shares.lua has to know: two words for each proxy whose servers start slowly."""
     return " ".join(f"{it.proxy} {it.slow_start_ms}" for it in services if it.slow_start_ms)
+
+
+def _as_workers_see(path: str | None, chroot: str | None) -> str | None:
+    return path.removeprefix(chroot) if path and chroot else path
 
 
 def _socket_name(text: str) -> str:

@@ -20,7 +20,6 @@ def parse_lease(text: str) -> Lease:
     held: list[tuple[str, int, int]] = []
     released: list[tuple[str, int, int]] = []
     closed: list[str] = []
-    unseen: list[tuple[str, str]] = []
     for line in text.splitlines():
         match line.split():
             case ["held", proxy, count, waited_ms]:
@@ -31,8 +30,6 @@ def parse_lease(text: str) -> Lease:
                 stuck.append(Stuck(proxy=proxy, server=server, what=_sticky(word)))
             case ["closed", proxy]:
                 closed.append(proxy)
-            case ["unseen", proxy, server]:
-                unseen.append((proxy, server))
             case ["pid", pid]:
                 pids.append(_number(pid))
             case ["stopping", "0" | "1" as word]:
@@ -52,7 +49,6 @@ def parse_lease(text: str) -> Lease:
         waited_ms=tuple((proxy, waited_ms) for proxy, _, waited_ms in held),
         released=tuple(sorted(released)),
         closed=tuple(sorted(closed)),
-        unseen=frozenset(unseen),
     )
 
 

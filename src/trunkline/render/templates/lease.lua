@@ -15,7 +15,6 @@
 --   closed PROXY                    its port refuses: see refuse.lua
 --   released PROXY COUNT MS         clients that wait no more, and the longest wait of one: since the last `lease`
 --   stuck PROXY SERVER WHAT         noted
---   unseen PROXY SERVER             a server of which nothing can be leased: see trunkline.lua
 --   pid 4711                        of this worker
 --   stopping 0|1                    whether a reload has left it behind; the last line
 --
@@ -43,8 +42,13 @@ local function is_true(answer)
 end
 
 local function find(proxy, name)
+  if is_added(proxy, name) then return added_server(proxy, name) end
   local backend = core.backends[proxy]
   return backend and backend.servers[name]
+end
+
+local function is_stopping()
+  return tonumber(core.get_info().Stopping) == 1
 end
 
 local function is_in_maint(server)
@@ -101,12 +105,13 @@ end
 
 -- What somebody has changed meanwhile is theirs now.
 local function review(note)
-  if note.is_done and not is_set(note) then forget(note) end
+  if note.is_done and not note.is_ending and not is_set(note) then forget(note) end
 end
 
 -- In a worker that a reload has left behind nothing is undone: no check would look after its servers any more.
 local function undo(note)
-  if is_set(note) and tonumber(core.get_info().Stopping) ~= 1 then
+  if not is_stopping() and (note.is_ending or is_set(note)) then
+    note.is_ending = true      -- whatever fails on the way is done again from its beginning
     KINDS[note.what].undo(find(note.proxy, note.server))
     local before = undone[note.target]
     if note.had_checks then
@@ -134,28 +139,61 @@ local function look_again(target, again)
   end
 end
 
-local function look_at_undone()
-  for target, again in pairs(undone) do pcall(look_again, target, again) end
+local function is_far(note)
+  return is_added(note.proxy, note.server)
+end
+
+local function is_near(note)
+  return not is_far(note)
+end
+
+-- A list, since others may change the table meanwhile.
+local function notes_that(is_meant)
+  local list = {}
+  for _, note in pairs(notes) do
+    if is_meant(note) then list[#list + 1] = note end
+  end
+  return list
+end
+
+local function undone_that(is_meant)
+  local list = {}
+  for target, again in pairs(undone) do
+    if is_meant(again.note) then list[#list + 1] = target end
+  end
+  return list
 end
 
 -- One that fails shall not keep the others, and is tried again.
-local function with_each_note(act)
-  local list = {}
-  for _, note in pairs(notes) do list[#list + 1] = note end
-  for _, note in ipairs(list) do pcall(act, note) end
+local function with_each_note(act, is_meant)
+  for _, note in ipairs(notes_that(is_meant)) do pcall(act, note) end
+end
+
+local function look_after(is_meant)
+  with_each_note(now_ms() >= ends_at and undo or review, is_meant)
+  for _, target in ipairs(undone_that(is_meant)) do pcall(look_again, target, undone[target]) end
+end
+
+-- What takes time shall not keep what does not.
+local far_look = { is_done = true }
+
+local function look_after_far()
+  if far_look.is_done and (#notes_that(is_far) > 0 or #undone_that(is_far) > 0) then
+    far_look = in_turn(look_after, is_far)
+  end
 end
 
 core.register_task(function()
   while true do
     core.msleep(LOOK_MS)
     looked_at = now_ms()
-    pcall(with_each_note, looked_at >= ends_at and undo or review)
-    pcall(look_at_undone)
+    pcall(look_after, is_near)
+    pcall(look_after_far)
   end
 end)
 
-local function deny(applet, why)
-  applet:send("refused: " .. why .. "\n\n")
+local function refusal(why)
+  return "refused: " .. why
 end
 
 -- Who has waited and waits no more, as a line for each proxy.
@@ -171,7 +209,7 @@ end
 
 local function report(applet, is_renewal)
   local info, now, lines = core.get_info(), now_ms(), {}
-  with_each_note(review)
+  with_each_note(review, is_near)
   for _, note in pairs(notes) do
     lines[#lines + 1] = "stuck " .. note.proxy .. " " .. note.server .. " " .. note.what
   end
@@ -179,9 +217,6 @@ local function report(applet, is_renewal)
     sweep(lot, now)
     local since = first_since(lot)
     if since then lines[#lines + 1] = "held " .. proxy .. " " .. lot.count .. " " .. math.floor(now - since) end
-  end
-  for proxy, servers in pairs(unseen) do
-    for name in pairs(servers) do lines[#lines + 1] = "unseen " .. proxy .. " " .. name end
   end
   tell_released(lines, is_renewal == true)
   for _, port in ipairs(ports) do
@@ -196,10 +231,11 @@ end
 local function renew(applet, _, _, text, more)
   local ms = text and text:match("^%d%d?%d?%d?$") and tonumber(text)
   if more or not ms or ms > MOST_MS then
-    return deny(applet, "it is `trunkline lease MS`, from 0 to " .. MOST_MS .. " ms")
+    return applet:send(refusal("it is `trunkline lease MS`, from 0 to " .. MOST_MS .. " ms") .. "\n\n")
   end
   ends_at = now_ms() + ms
-  if ms == 0 then with_each_note(undo) end
+  if ms == 0 then with_each_note(undo, is_near) end
+  if ms == 0 and #notes_that(is_far) > 0 then pcall(wait_for_turn, with_each_note, undo, is_far) end
   report(applet, true)
 end
 
@@ -212,71 +248,97 @@ local function objection(server, target, what)
       return target .. " was set to " .. other .. " by hand"
     end
   end
-  if what == "checks" and not undone[target] and not is_in_maint(server) and not has_checks(server) then
+  local is_known = notes[key_of(target, "checks")] or undone[target]
+  if what == "checks" and not is_known and not is_in_maint(server) and not has_checks(server) then
     return "the checks of " .. target .. " were suspended by hand, or it has none"
   end
 end
 
-local function stick(applet, _, _, target, what, more)
-  local proxy, name = (target or ""):match("^([^/]+)/([^/]+)$")
-  if more or not proxy or not KINDS[what or ""] then return deny(applet, "it is `trunkline stick " .. USAGE .. "`") end
-  local server = find(proxy, name)
-  if not server then return deny(applet, "there is no server " .. target) end
-  if now_ms() >= ends_at then return deny(applet, "there is no lease") end
-  if now_ms() - looked_at > ASLEEP_MS then return deny(applet, "nobody would undo it") end
-  with_each_note(review)
-  if not notes[key_of(target, what)] then
-    local why = objection(server, target, what)
-    if why then return deny(applet, why) end
-    local maint = notes[key_of(target, "maint")]
-    if what == "drain" and maint then undo(maint) end
-    local note = { target = target, proxy = proxy, server = name, what = what, is_done = false }
-    local is_known = notes[key_of(target, "checks")] or undone[target]
-    note.had_checks = what ~= "drain" and (has_checks(server) or is_known ~= nil)
-    notes[key_of(target, what)] = note   -- first: whoever asks may be gone at any moment
-    KINDS[what].set(server)
-    note.is_done = true
-    if what == "maint" then notes[key_of(target, "drain")] = nil end
-  end
-  applet:send("done\n\n")
+local function split(target)
+  return (target or ""):match("^([^/]+)/([^/]+)$")
 end
 
-local function unstick(applet, _, _, target, what, more)
-  if more or not target or not KINDS[what or ""] then
-    return deny(applet, "it is `trunkline unstick " .. USAGE .. "`")
-  end
-  with_each_note(review)
+local function review_notes_of(target)
+  with_each_note(review, function(note) return note.target == target end)
+end
+
+local function stick(target, what, more)
+  local proxy, name = split(target)
+  if more or not proxy or not KINDS[what or ""] then return refusal("it is `trunkline stick " .. USAGE .. "`") end
+  local server = find(proxy, name)
+  if not server then return refusal("there is no server " .. target) end
+  if now_ms() >= ends_at then return refusal("there is no lease") end
+  if now_ms() - looked_at > ASLEEP_MS then return refusal("nobody would undo it") end
+  review_notes_of(target)
+  local before = notes[key_of(target, what)]
+  if before and before.is_done then return "done" end
+  local why = objection(server, target, what)
+  if why then return refusal(why) end
+  local maint = notes[key_of(target, "maint")]
+  if what == "drain" and maint then undo(maint) end
+  local note = { target = target, proxy = proxy, server = name, what = what, is_done = false }
+  local is_known = notes[key_of(target, "checks")] or undone[target]
+  note.had_checks = what ~= "drain" and (has_checks(server) or is_known ~= nil)
+  notes[key_of(target, what)] = note   -- first: whoever asks may be gone at any moment
+  KINDS[what].set(server)
+  note.is_done = true
+  if what == "maint" then notes[key_of(target, "drain")] = nil end
+  return "done"
+end
+
+local function unstick(target, what, more)
+  if more or not target or not KINDS[what or ""] then return refusal("it is `trunkline unstick " .. USAGE .. "`") end
+  review_notes_of(target)
   local note = notes[key_of(target, what)]
-  if not note then return deny(applet, target .. " has no lease of " .. what) end
+  if not note then return refusal(target .. " has no lease of " .. what) end
   undo(note)
-  applet:send("done\n\n")
+  return "done"
 end
 
 -- HAProxy ends every session of a server that goes down, one that is only being connected included, and without a word to
 -- its client. A connect that is refused has failed before the time is over, and is tried elsewhere. What follows does not
 -- need whoever has asked, and leaves alone what a person sets meanwhile.
 local function finish_closing(proxy, name)
-  core.msleep(CLOSING_MS)
   local server = find(proxy, name)
   if not server or is_in_maint(server) or not is_true(server:is_draining()) then return end
   server:check_force_down()
   server:set_ready()
 end
 
-local function close_server(applet, _, _, target, more)
-  local proxy, name = (target or ""):match("^([^/]+)/([^/]+)$")
-  if more or not proxy then return deny(applet, "it is `trunkline close PROXY/SERVER`") end
-  local server = find(proxy, name)
-  if not server then return deny(applet, "there is no server " .. target) end
-  if tonumber(server:get_stats().bck) == 1 then return deny(applet, target .. " is no member") end
-  if is_in_maint(server) or is_true(server:is_draining()) then return deny(applet, target .. " is closed already") end
-  server:set_drain()
-  core.register_task(function() pcall(finish_closing, proxy, name) end)
-  applet:send("done\n\n")
+local function finish_closing_soon(proxy, name)
+  core.msleep(CLOSING_MS)
+  if not is_added(proxy, name) then return finish_closing(proxy, name) end
+  while not pcall(wait_for_turn, finish_closing, proxy, name) and not is_stopping() do core.msleep(LOOK_MS) end
 end
 
-core.register_cli({ "trunkline", "close" }, "trunkline close PROXY/SERVER", close_server)
+local function close_server(target, more)
+  local proxy, name = split(target)
+  if more or not proxy then return refusal("it is `trunkline close PROXY/SERVER`") end
+  local server = find(proxy, name)
+  if not server then return refusal("there is no server " .. target) end
+  if tonumber(server:get_stats().bck) == 1 then return refusal(target .. " is no member") end
+  if is_in_maint(server) or is_true(server:is_draining()) then return refusal(target .. " is closed already") end
+  core.register_task(function() pcall(finish_closing_soon, proxy, name) end)
+  server:set_drain()
+  return "done"
+end
+
+-- The command that is done by ACT, in its turn where that takes time.
+local function answering(act)
+  return function(applet, _, _, target, ...)
+    local proxy, name = split(target)
+    local is_good, answer
+    if proxy and is_added(proxy, name) then
+      is_good, answer = pcall(wait_for_turn, act, target, ...)
+    else
+      is_good, answer = true, act(target, ...)
+    end
+    applet:send((is_good and answer or refusal(tostring(answer))) .. "\n\n")
+  end
+end
+
+core.register_cli({ "trunkline", "close" }, "trunkline close PROXY/SERVER", answering(close_server))
 core.register_cli({ "trunkline", "lease" }, "trunkline lease MS    renew the lease of what sticks", renew)
 core.register_cli({ "trunkline", "stuck" }, "trunkline stuck    what is leased, and who waits", report)
-core.register_cli({ "trunkline", "stick" }, "trunkline stick " .. USAGE, stick)
-core.register_cli({ "trunkline", "unstick" }, "trunkline unstick " .. USAGE, unstick)
+core.register_cli({ "trunkline", "stick" }, "trunkline stick " .. USAGE, answering(stick))
+core.register_cli({ "trunkline", "unstick" }, "trunkline unstick " .. USAGE, answering(unstick))
