@@ -308,6 +308,10 @@ async def test_a_worker_that_was_left_behind_touches_nothing_of_the_next(
         assert await health(subject) is Health.UP
         await asyncio.sleep(0.01)
     assert await stuck(subject) == ()
+    await subject.runtime.renew(LEASE_MS)  # the next worker has that socket now
+    await stick(subject, Sticky.DRAIN, TARGET)
+    assert await health(subject) is Health.DRAIN
+    await becomes(subject, Health.UP)
     assert f"pid {old}\nstopping 1" in await socket.command(f"@!{old}", "trunkline", "stuck")
     for writer in writers:
         writer.close()
