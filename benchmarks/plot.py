@@ -60,7 +60,7 @@ def draw(directory: Path, machine: Machine, rounds: Sequence[Round]) -> list[Pat
 def _figure(machine: Machine, haproxy: str, rounds: Sequence[Round]) -> Figure:
     faults = list(dict.fromkeys(played.fault for played in rounds))
     figure = Figure(figsize=(12, 3.4 + 0.65 * len(SIDES) * len(faults)))
-    figure.subplots_adjust(left=0.1, right=0.985, top=0.82, bottom=0.09, hspace=0.6, wspace=0.06)
+    figure.subplots_adjust(left=0.1, right=0.985, top=0.82, bottom=0.09, hspace=0.3, wspace=0.06)
     grid = figure.subplots(2, 2, sharey=True)
     for panel, axes in zip(PANELS, grid.flat, strict=True):
         _draw_panel(axes, panel, haproxy, faults, rounds)
@@ -134,7 +134,7 @@ def _scale(axes: Axes, metric: Metric) -> None:
     if metric.is_time:
         axes.set_xscale("log")
         low, high = axes.get_xlim()
-        axes.set_xlim(min(low, 0.008), max(high, 20) * 1.6)
+        axes.set_xlim(min(low, 0.008), max(high, 20) * 3)
         axes.xaxis.set_major_formatter(
             FuncFormatter(lambda number, _: f"{number:g} s" if number >= 1 else f"{number * 1000:g} ms")
         )
