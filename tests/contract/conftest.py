@@ -45,6 +45,15 @@ async def postgres() -> AsyncIterator[dict[str, Postgres]]:
 
 
 @pytest.fixture
+async def fourth() -> AsyncIterator[Postgres]:
+    """Of a member that comes while HAProxy runs."""
+    postgres = Postgres()
+    await postgres.start()
+    yield postgres
+    postgres.stop()
+
+
+@pytest.fixture
 async def cluster(postgres: dict[str, Postgres]) -> AsyncIterator[FakeCluster]:
     async with FakeCluster(MEMBERS, postgres={name: one.address for name, one in postgres.items()}) as cluster:
         yield cluster

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import signal
 from base64 import b64encode
 from collections.abc import Mapping
 from contextlib import suppress
@@ -10,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
+from own_process import OwnProcess
 
 from trunkline.lab.binaries import Binary
-from trunkline.lab.processes import clean_environment
 
 START_TIMEOUT_S = 20.0
 POLL_S = 0.02
@@ -24,7 +23,7 @@ def b64(text: str) -> str:
     return b64encode(text.encode()).decode()
 
 
-class Etcd:
+class Etcd(OwnProcess):
     """Not started yet; `url` is where it listens once it is."""
 
     def __init__(self, binary: Binary, directory: Path, port: int, peer_port: int) -> None:
@@ -32,42 +31,27 @@ class Etcd:
         self._peer_url = f"http://127.0.0.1:{peer_port}"
         self._binary = binary
         self._directory = directory
-        self._process: asyncio.subprocess.Process | None = None
         self._token = ""
+        super().__init__(directory / "etcd.log")
 
     async def start(self) -> None:
         """Back when it answers."""
-        with (self._directory / "etcd.log").open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                str(self._binary.path),
-                f"--data-dir={self._directory / 'etcd'}",
-                f"--listen-client-urls={self.url}",
-                f"--advertise-client-urls={self.url}",
-                f"--listen-peer-urls={self._peer_url}",
-                f"--initial-advertise-peer-urls={self._peer_url}",
-                f"--initial-cluster=default={self._peer_url}",
-                "--logger=zap",
-                stdout=log,
-                stderr=log,
-                env=clean_environment(),
-            )
+        await self.run(
+            str(self._binary.path),
+            f"--data-dir={self._directory / 'etcd'}",
+            f"--listen-client-urls={self.url}",
+            f"--advertise-client-urls={self.url}",
+            f"--listen-peer-urls={self._peer_url}",
+            f"--initial-advertise-peer-urls={self._peer_url}",
+            f"--initial-cluster=default={self._peer_url}",
+            "--logger=zap",
+        )
         async with asyncio.timeout(START_TIMEOUT_S):
             while True:
                 with suppress(ClientError, OSError):
                     await self.call("/v3/maintenance/status", {})
                     return
                 await asyncio.sleep(POLL_S)
-
-    def signal(self, number: signal.Signals) -> None:
-        """Stop, continue or kill it."""
-        if self._process is not None and self._process.returncode is None:
-            self._process.send_signal(number)
-
-    async def end(self) -> None:
-        """Back when it is gone."""
-        self.signal(signal.SIGKILL)
-        if self._process is not None:
-            await self._process.wait()
 
     async def call(self, path: str, question: Mapping[str, Any]) -> Any:
         """One request to the gateway, as the admin where there is one."""

@@ -13,7 +13,7 @@ import pytest
 from contract_subjects import Postgres
 from supervised import Supervised
 from test_agent_attaches import WITHOUT, agent_beside, agent_pid
-from test_members import becomes, fourth, rests, story_of
+from test_members import becomes, rests, story_of
 from test_plan import said
 
 from trunkline.adapters.files import read_text
@@ -22,7 +22,6 @@ from trunkline.model.facts import Sticky
 from trunkline.model.proxy import Health
 from trunkline.testing.fake_cluster import FakeCluster
 
-__all__ = ["fourth"]  # a fixture
 pytestmark = pytest.mark.haproxy
 REPLICAS = "postgres_replicas"
 

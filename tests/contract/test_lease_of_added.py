@@ -39,14 +39,6 @@ GROWTH_LIMIT_KB = 4096
 
 
 @pytest.fixture
-async def fourth() -> AsyncIterator[Postgres]:
-    postgres = Postgres()
-    await postgres.start()
-    yield postgres
-    postgres.stop()
-
-
-@pytest.fixture
 async def subject(
     haproxy: Binary, directory: Path, cluster: FakeCluster, postgres: dict[str, Postgres], fourth: Postgres
 ) -> AsyncIterator[RealSubject]:

@@ -57,14 +57,6 @@ async def rests(run: Supervised, proxy: str, name: str, *, in_maint: bool = Fals
     await run.until(is_resting)
 
 
-@pytest.fixture
-async def fourth() -> AsyncIterator[Postgres]:
-    postgres = Postgres()
-    await postgres.start()
-    yield postgres
-    postgres.stop()
-
-
 @asynccontextmanager
 async def load(run: Supervised, proxy: str = READ) -> AsyncIterator[list[str]]:
     """Clients that come one after another and stay; the list is of those who were closed."""

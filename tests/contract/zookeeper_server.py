@@ -2,11 +2,10 @@
 
 import asyncio
 import shutil
-import signal
 from contextlib import suppress
 from pathlib import Path
 
-from trunkline.lab.processes import clean_environment
+from own_process import OwnProcess
 
 JARS = (Path("/usr/share/java/zookeeper.jar"), Path("/usr/share/java/slf4j-nop.jar"))
 IS_THERE = shutil.which("java") is not None and all(jar.exists() for jar in JARS)
@@ -23,45 +22,30 @@ admin.enableServer=false
 """
 
 
-class ZooKeeper:
+class ZooKeeper(OwnProcess):
     """Not started yet; `address` is where it listens once it is."""
 
     def __init__(self, directory: Path, port: int) -> None:
         self.address = f"127.0.0.1:{port}"
         self._port = port
         self._directory = directory
-        self._process: asyncio.subprocess.Process | None = None
+        super().__init__(directory / "zookeeper.log")
 
     async def start(self) -> None:
         """Back when it answers."""
         config = self._directory / "zoo.cfg"
         config.write_text(CONFIG.format(data=self._directory / "zookeeper", port=self._port))
         path = ":".join(map(str, JARS))
-        with (self._directory / "zookeeper.log").open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *("java", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", path),
-                *("org.apache.zookeeper.server.quorum.QuorumPeerMain", str(config)),
-                stdout=log,
-                stderr=log,
-                env=clean_environment(),
-            )
+        await self.run(
+            *("java", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", path),
+            *("org.apache.zookeeper.server.quorum.QuorumPeerMain", str(config)),
+        )
         async with asyncio.timeout(START_TIMEOUT_S):
             while True:
                 with suppress(OSError):
                     if "Mode:" in await self.say("srvr"):
                         return
                 await asyncio.sleep(POLL_S)
-
-    def signal(self, number: signal.Signals) -> None:
-        """Stop, continue or kill it."""
-        if self._process is not None and self._process.returncode is None:
-            self._process.send_signal(number)
-
-    async def end(self) -> None:
-        """Back when it is gone; what it has been told stays."""
-        self.signal(signal.SIGKILL)
-        if self._process is not None:
-            await self._process.wait()
 
     async def say(self, word: str) -> str:
         """One of its four-letter commands. Raises OSError where it does not listen."""
