@@ -223,13 +223,18 @@ async def test_undone_by_a_haproxy_that_hardly_comes_to_it(subject: RealSubject,
         await until(is_over)
 
 
-async def test_who_asks_may_be_gone_at_any_moment(subject: RealSubject) -> None:
+async def asked_by_who_leaves(subject: RealSubject, target: str) -> None:
+    """Commands whose clients wait for no answer; back when the lease has ended."""
     await subject.runtime.renew(LEASE_MS)
     kinds = list(Sticky)
     for number in range(60):
         what = kinds[number // 2 % 3]
-        await say(subject, f"trunkline {'unstick' if number % 2 else 'stick'} {TARGET} {what}")
+        await say(subject, f"trunkline {'unstick' if number % 2 else 'stick'} {target} {what}")
     await asyncio.sleep(LEASE_MS / 1000)
+
+
+async def test_who_asks_may_be_gone_at_any_moment(subject: RealSubject) -> None:
+    await asked_by_who_leaves(subject, TARGET)
     await is_in(subject, Health.UP)
     assert await stuck(subject) == ()
 

@@ -12,7 +12,7 @@ import pytest
 from contract_subjects import Postgres, RealSubject
 from supervised import free_ports
 from test_lease import LEASE_MS, LONG_MS, SHOWN, stick, stuck, unstick, until
-from test_lease_in_haproxy import clients, complaints, memory_kb, renewing, say
+from test_lease_in_haproxy import asked_by_who_leaves, clients, complaints, memory_kb, renewing
 
 from trunkline.adapters.master_socket import reload
 from trunkline.adapters.runtime_socket import MasterSocket
@@ -229,12 +229,7 @@ async def test_one_that_does_not_exist_or_exists_no_more(subject: RealSubject) -
 
 
 async def test_who_asks_may_be_gone_at_any_moment(subject: RealSubject) -> None:
-    await subject.runtime.renew(LEASE_MS)
-    kinds = list(Sticky)
-    for number in range(60):
-        what = kinds[number // 2 % 3]
-        await say(subject, f"trunkline {'unstick' if number % 2 else 'stick'} {TARGET} {what}")
-    await asyncio.sleep(LEASE_MS / 1000)
+    await asked_by_who_leaves(subject, TARGET)
     await becomes(subject, Health.UP)
     assert await stuck(subject) == ()
 

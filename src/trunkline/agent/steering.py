@@ -180,9 +180,7 @@ class Steering:
         except RuntimeSocketError as error:
             self._trouble.tell(error.message)
             self._is_lost = True
-            self.turns.remember(
-                cluster.scope for cluster in self.steered
-            )  # it may be another one when it answers again
+            self.turns.remember(it.scope for it in self.steered)  # it may be another one when it answers again
             self._observer.cycled(time.monotonic() - began, error.message)
             return set()
         self._trouble.tell("")

@@ -38,6 +38,10 @@ THREE_WAYS = (
 )
 
 
+_UnreadableStore = tuple[Key, Origin, MissingLibrary]
+"""The setting that names it, where that comes from, and what is missing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedSettings:
     """Settings, and where each value comes from that is no default (by its key in the tree).
@@ -78,7 +82,8 @@ def load_settings(
     patroni = _discover(tree, named_patroni, places)
     _anchor_paths(tree)
     settings, faults = judge(tree)
-    faults += tuple(_missing_libraries(settings, tree.origins)) if not faults else ()
+    unreadable = () if faults else tuple(_unreadable_stores(settings, tree.origins))
+    faults += tuple(_missing_libraries(unreadable))
     if tree.faults or faults:
         raise settings_error([_as_written(fault, tree) for fault in (*tree.faults, *faults)])
     if not any(cluster.patroni for cluster in settings.clusters):
@@ -88,7 +93,7 @@ def load_settings(
         origins=tree.origins,
         file=file,
         patroni_config=patroni,
-        warnings=(*_warnings(file, tree.origins), *_store_warnings(settings, tree.origins)),
+        warnings=(*_warnings(file, tree.origins), *_store_warnings(unreadable)),
     )
 
 
@@ -197,26 +202,24 @@ def _no_cluster(places: Places) -> SettingsError:
     return SettingsError(THREE_WAYS.format(settings=places.settings, patroni=patroni), hint=hint)
 
 
-def _missing_libraries(settings: Settings, origins: Mapping[Key, Origin]) -> Iterable[Fault]:
-    """Who names a store means it; one that was found on this host is gone without (`_store_warnings`)."""
-    for key, origin, missing in _unreadable_stores(settings, origins):
-        if origin.kind != "patroni":
-            yield Fault(key=key, origin=origin, found=missing.message, hint=missing.hint)
-
-
-def _store_warnings(settings: Settings, origins: Mapping[Key, Origin]) -> Iterable[str]:
-    for _, origin, missing in _unreadable_stores(settings, origins):
-        if origin.kind == "patroni":
-            yield f"the store of {origin} is not watched, other members are asked: {missing.message} ({missing.hint})"
-
-
-def _unreadable_stores(
-    settings: Settings, origins: Mapping[Key, Origin]
-) -> Iterable[tuple[Key, Origin, MissingLibrary]]:
+def _unreadable_stores(settings: Settings, origins: Mapping[Key, Origin]) -> Iterable[_UnreadableStore]:
     for index, cluster in enumerate(settings.clusters):
         config, key = cluster.dcs.patroni_config, (CLUSTERS, index, "dcs", "patroni_config")
         if config is not None and cluster.dcs.etcd is None and (missing := missing_library(config)):
             yield key, origins.get(key, DEFAULT), missing
+
+
+def _missing_libraries(stores: Iterable[_UnreadableStore]) -> Iterable[Fault]:
+    """Who names a store means it; one that was found on this host is gone without (`_store_warnings`)."""
+    for key, origin, missing in stores:
+        if origin.kind != "patroni":
+            yield Fault(key=key, origin=origin, found=missing.message, hint=missing.hint)
+
+
+def _store_warnings(stores: Iterable[_UnreadableStore]) -> Iterable[str]:
+    for _, origin, missing in stores:
+        if origin.kind == "patroni":
+            yield f"the store of {origin} is not watched, other members are asked: {missing.message} ({missing.hint})"
 
 
 def _warnings(file: Path | None, origins: Mapping[Key, Origin]) -> Iterable[str]:
