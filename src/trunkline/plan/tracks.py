@@ -29,10 +29,10 @@ DOWN = IN_ORDER | {"starting", "crashed", "start failed", "initdb failed"}
 class Track:
     """One member. All are moments, None where nothing of the kind was seen.
 
-    `good_s`: its last answer that passed the truth check. `first_good_s`: the question of the first of these in a row,
-    where one before it did not pass; `before_s`: the last one of the row before. `bad_s`: the first answer, or silence,
-    since `good_s`. `dead_s`: its port was first found dead; `gone_s`: the same, and not in order. `stopping_s`: it
-    first said that it is stopped in order; `down_s`: that it is down, for whatever reason.
+    `good_s`: its last answer that passed the truth check. `first_good_s`: half way from the question to the first of
+    these in a row, where one before it did not pass; `before_s`: the last one of the row before. `bad_s`: the first
+    answer, or silence, since `good_s`. `dead_s`: its port was first found dead; `gone_s`: the same, and not in order.
+    `stopping_s`: it first said that it is stopped in order; `down_s`: that it is down, for whatever reason.
     """
 
     name: str
@@ -96,35 +96,37 @@ def _followed(track: Track | None, facts: MemberFacts, at_s: float) -> Track:
     if track.server != facts.server:
         track = replace(track, server=facts.server)
     if facts.rest is not None:
-        track = _heard(track, facts.rest, at_s - facts.rest.answered_s)
+        track = _heard(track, facts.rest, at_s)
     return _probed(track, facts.port, at_s) if facts.port is not None else track
 
 
 def _heard(track: Track, rest: RestFact, at_s: float) -> Track:
-    """What its API has said at that moment."""
-    answer = rest.answer
+    """What its API has said by now."""
+    answer, answered_s = rest.answer, at_s - rest.answered_s
     if answer is not None and answer.accepts_writes:
-        return _passed(track, answer, at_s, asked_s=at_s - rest.took_s)
+        return _passed(track, answer, rest, at_s)
     if track.bad_s is None:
-        track = replace(track, bad_s=at_s)
+        track = replace(track, bad_s=answered_s)
     if answer is None:
         return track
     if answer.state in IN_ORDER and track.stopping_s is None:
-        track = replace(track, stopping_s=at_s)
+        track = replace(track, stopping_s=answered_s)
     if answer.state in DOWN and track.down_s is None:
-        track = replace(track, down_s=at_s)
+        track = replace(track, down_s=answered_s)
     return track
 
 
-def _passed(track: Track, answer: MemberAnswer, at_s: float, *, asked_s: float) -> Track:
-    """It was so when the query ran, before the answer had come; the question before had found it otherwise."""
+def _passed(track: Track, answer: MemberAnswer, rest: RestFact, at_s: float) -> Track:
+    """It was so when the query ran, which was between question and answer: whoever supposes the middle errs by half of
+    that at most. An answer before this one, which no cycle has seen, may have said the same."""
     timeline = answer.timeline if answer.timeline is not None else track.timeline
+    good_s = at_s - rest.answered_s
     if track.bad_s is None:
-        return replace(track, good_s=at_s, timeline=timeline)
+        return replace(track, good_s=good_s, timeline=timeline)
     return replace(
         track,
-        good_s=at_s,
-        first_good_s=asked_s,
+        good_s=good_s,
+        first_good_s=min(good_s - rest.took_s / 2, at_s - rest.well_s),
         before_s=track.good_s,
         bad_s=None,
         timeline=timeline,
