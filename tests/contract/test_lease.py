@@ -125,6 +125,27 @@ async def test_a_server_that_is_down_and_drained_by_hand_is_left_alone(subject: 
     assert await stuck(subject) == ()
 
 
+async def test_a_look_comes_with_what_was_renewed(subject: Subject) -> None:
+    await subject.runtime.renew(LONG_MS)
+    await stick(subject, Sticky.DRAIN)
+    lease, proxies = await subject.runtime.renew_and_look(LONG_MS)
+    assert lease.pid == subject.pid
+    assert lease.stuck == noted(Sticky.DRAIN)
+    assert [proxy.name for proxy in proxies] == [proxy.name for proxy in await subject.runtime.proxies()]
+    (found,) = (server for proxy in proxies for server in proxy.servers if (proxy.name, server.name) == (PROXY, SERVER))
+    assert found.health is Health.DRAIN
+
+
+@pytest.mark.parametrize("what", Sticky)
+async def test_a_look_renews(subject: Subject, what: Sticky) -> None:
+    await subject.runtime.renew_and_look(300)
+    await stick(subject, what)
+    for _ in range(6):
+        await asyncio.sleep(0.1)
+        assert (await subject.runtime.renew_and_look(300))[0].stuck == noted(what)
+    await undone(subject, what)
+
+
 @pytest.mark.parametrize("what", Sticky)
 async def test_undone_when_nobody_renews(subject: Subject, what: Sticky) -> None:
     await subject.runtime.renew(LEASE_MS)

@@ -54,6 +54,9 @@ class Worlds(RuntimeSocket):
         situations = [world.situation() for world in self.worlds.values()]
         return Lease(pid=1, stuck=tuple(it for one in situations for it in one.stuck))
 
+    async def renew_and_look(self, milliseconds: int) -> tuple[Lease, tuple[ProxyState, ...]]:
+        return await self.renew(milliseconds), await self.proxies()
+
 
 def understood(tokens: tuple[str, ...]) -> Command:
     match tokens:

@@ -51,6 +51,9 @@ class HAProxy:
         self._speak()
         return tuple(self._state(number, name) for number, name in enumerate(self.up))
 
+    async def renew_and_look(self, milliseconds: int) -> tuple[Lease, tuple[ProxyState, ...]]:
+        return await self.renew(milliseconds), await self.proxies()
+
     async def some_proxies(self, ids: Iterable[int]) -> tuple[ProxyState, ...]:
         wanted = set(ids)
         return tuple(it for it in await self.proxies() if wanted & set(it.ids))

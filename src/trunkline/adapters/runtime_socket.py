@@ -27,6 +27,7 @@ from trunkline.wire.runtime import (
     parse_stat_of_some,
     parse_workers,
     require_all_done,
+    split_before_stat,
 )
 from trunkline.wire.server_states import parse_server_states
 
@@ -88,6 +89,12 @@ class RuntimeSocket:
     async def renew(self, milliseconds: int) -> Lease:
         """Renew the lease of what sticks, for 5000 ms at most; 0 ends it, and undoes what is leased."""
         return parse_lease(await self.command("trunkline", "lease", str(milliseconds)))
+
+    async def renew_and_look(self, milliseconds: int) -> tuple[Lease, tuple[ProxyState, ...]]:
+        """Both `renew` and `proxies`, in this order, as one line: it costs half of the waiting."""
+        lines = command_line("trunkline", "lease", str(milliseconds)), command_line("show", "stat")
+        lease, stat = split_before_stat(await self._run("; ".join(lines)))
+        return parse_lease(parse_reply(lease)), parse_stat(parse_reply(stat))
 
     async def lease(self) -> Lease:
         """What is leased and who waits; renews nothing."""

@@ -174,9 +174,7 @@ class Steering:
         try:
             if self._is_lost:
                 await self._runtime.proxies()  # whose HAProxy does not say how it is, shall have no lease either
-            lease = await self._renew()
-            clusters = self._concerned(due, lease)
-            view = await self._observe(clusters, lease)
+            clusters, view = await self._look(due)
         except RuntimeSocketError as error:
             self._trouble.tell(error.message)
             self._is_lost = True
@@ -233,9 +231,16 @@ class Steering:
         moves = await self._rebalancing.due(situation, policy, now)
         return replace(plan, commands=(*plan.commands, *ends, *moves))
 
-    async def _renew(self) -> Lease:
-        lease = await self._runtime.renew(LEASE_MS)
-        return replace(lease, stuck=self._with_ages(lease.stuck))
+    async def _look(self, due: set[str]) -> tuple[tuple[Steered, ...], View]:
+        """Renew the lease and observe: those that are due, and those of whom the lease tells something."""
+        proxies: tuple[ProxyState, ...] | None = None
+        if due.issuperset(cluster.scope for cluster in self.steered):
+            lease, proxies = await self._runtime.renew_and_look(LEASE_MS)
+        else:
+            lease = await self._runtime.renew(LEASE_MS)
+        lease = replace(lease, stuck=self._with_ages(lease.stuck))
+        clusters = self._concerned(due, lease)
+        return clusters, await self._observe(clusters, lease, proxies)
 
     def _concerned(self, due: set[str], lease: Lease) -> tuple[Steered, ...]:
         """Those that are due, and those of whom the lease tells something; all, where a new worker knows of nothing."""
@@ -249,13 +254,16 @@ class Steering:
             if cluster.scope in due or any(service.proxy in told for service in cluster.services)
         )
 
-    async def _observe(self, clusters: Sequence[Steered], lease: Lease) -> View:
+    async def _observe(self, clusters: Sequence[Steered], lease: Lease, proxies: tuple[ProxyState, ...] | None) -> View:
+        """`proxies`: all of them, where they were asked for together with the lease."""
         names = [service.proxy for cluster in clusters for service in cluster.services]
-        if len(clusters) == len(self.steered) or lease.pid != self._ids_of or not self._ids.keys() >= set(names):
+        is_known = lease.pid == self._ids_of and self._ids.keys() >= set(names)
+        if proxies is None and (len(clusters) == len(self.steered) or not is_known):
             proxies = await self._runtime.proxies()
-            self._ids, self._ids_of = {proxy.name: proxy.ids for proxy in proxies}, lease.pid
-        else:
+        if proxies is None:
             proxies = await self._runtime.some_proxies(one for name in names for one in self._ids[name])
+        else:
+            self._ids, self._ids_of = {proxy.name: proxy.ids for proxy in proxies}, lease.pid
         wanted = set(names)
         missing = wanted - {proxy.name for proxy in proxies}
         if missing:  # their numbers are others now, or HAProxy is older than we

@@ -84,6 +84,16 @@ def parse_info(text: str) -> ProcessInfo:
         raise _unusable("show info") from None
 
 
+def split_before_stat(reply: str) -> tuple[str, str]:
+    """The answer to some command, and that to a `show stat` after it on the same line; "" where there is none.
+
+    >>> split_before_stat("pid 4711\\n\\n# pxname,svname,\\n")
+    ('pid 4711\\n\\n', '# pxname,svname,\\n')
+    """
+    found = re.search(r"^(?:\[[0-7]\]: ?)?# pxname,", reply, re.MULTILINE)
+    return (reply, "") if found is None else (reply[: found.start()], reply[found.start() :])
+
+
 def parse_stat(text: str) -> tuple[ProxyState, ...]:
     """`show stat`, once or several times in a row: all proxies, sorted by name."""
     rows: dict[str, list[Row]] = {}
