@@ -2,6 +2,7 @@
 
 import os
 import socket
+from pathlib import Path
 
 import pytest
 from contract_subjects import Postgres
@@ -17,7 +18,18 @@ async def test_serves_and_ends_without_a_trace(run: Supervised, postgres: dict[s
     assert "found HAProxy" in run.words
     assert "maxconn" in run.words
     await run.stop()
-    assert not list(run.directory.glob("*.sock"))
+    assert not list(run.directory.glob("*.sock*"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+async def test_leaves_nothing_in_a_chroot(run: Supervised, tmp_path: Path) -> None:
+    """Where HAProxy 2.6 has a socket for its own Lua."""
+    jail = tmp_path / "jail"
+    jail.mkdir(mode=0o755)
+    run.write({"haproxy": {**run.settings["haproxy"], "user": "nobody", "chroot": str(jail)}})
+    await run.serve()
+    await run.stop()
+    assert not list(jail.iterdir())
 
 
 async def test_a_taken_port_is_named_before_anything_is_touched(run: Supervised) -> None:

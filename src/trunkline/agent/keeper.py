@@ -26,7 +26,6 @@ from trunkline.agent.members import Members
 from trunkline.agent.trouble import SOME_REASONS, Trouble
 from trunkline.errors import RuntimeSocketError, TrunklineError
 from trunkline.model.desired import HostFacts, Paths
-from trunkline.plan.balancer import lua_socket
 
 LOADED = "loaded"
 """The digests of what HAProxy runs with, with and without its members, for whoever takes it over."""
@@ -135,8 +134,10 @@ class Keeper:
             await self.process.stop(drain_timeout_s=drain_timeout_s, at_once=at_once)
             log.info("HAProxy has stopped", after=f"{time.monotonic() - began:.1f} s")
         await end_leftovers(paths)
-        for path in (paths.admin_socket, lua_socket(paths, None), paths.master_socket, paths.pid):
-            Path(str(path)).unlink(missing_ok=True)
+        lua_socket = self._configuration.balancer.lua_socket if self._configuration else None
+        for path in (paths.admin_socket, lua_socket, paths.master_socket, paths.pid):
+            if path is not None:
+                Path(path).unlink(missing_ok=True)
 
     async def _start(self, wanted: Configuration) -> None:
         install(wanted.files)
