@@ -6,7 +6,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from trunkline.adapters import short_http
 from trunkline.adapters.short_http import (
+    CROWD,
     MOST_BYTES,
     NoAnswerError,
     NotHttpError,
@@ -166,8 +168,10 @@ async def test_nobody_listens() -> None:
         await ask(port)
 
 
-async def test_hundreds_at_once_and_one_that_is_silent() -> None:
-    """The one that is silent keeps nobody waiting, and its deadline is its own."""
+@pytest.mark.parametrize("crowd", [CROWD, 50], ids=["each by itself", "as a crowd"])
+async def test_hundreds_at_once_and_one_that_is_silent(crowd: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that is silent keeps nobody waiting, its deadline is its own, and one alone is answered afterwards."""
+    monkeypatch.setattr(short_http, "CROWD", crowd)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = await reader.readuntil(b"\r\n\r\n")
@@ -184,6 +188,7 @@ async def test_hundreds_at_once_and_one_that_is_silent() -> None:
         assert answers == [(200, b"{}")] * 300
         with pytest.raises(TimeoutError):
             await silent
+        assert await ask(port) == (200, b"{}")
 
 
 async def test_the_last_who_leaves_leaves_nothing_behind() -> None:
