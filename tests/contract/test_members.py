@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+import slow_pulse
 from contract_subjects import Postgres
 from supervised import PATIENCE_S, Supervised
 
@@ -81,6 +82,16 @@ async def load(run: Supervised, proxy: str = READ) -> AsyncIterator[list[str]]:
     for task in (coming, *watches):
         task.cancel()
     await asyncio.gather(coming, *watches, return_exceptions=True)
+
+
+async def test_one_that_streams_is_met_there(run: Supervised, cluster: FakeCluster, fourth: Postgres) -> None:
+    """The agent tells the supervisor, which asks nobody of its own accord here."""
+    await run.start(slow_pulse.__file__)
+    await run.until(run.leads_to("pg1"))
+    await run.said("steering HAProxy")
+    await cluster.join(story_of(fourth))
+    await becomes(run, READ, "pg4", Health.UP)
+    await run.stop()
 
 
 async def test_one_joins_and_leaves_under_load(run: Supervised, cluster: FakeCluster, fourth: Postgres) -> None:

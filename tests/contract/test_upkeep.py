@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import slow_pulse
 import yaml
 from contract_subjects import Postgres
 from supervised import free_ports
@@ -73,10 +74,10 @@ class Service:
         return Path(self.paths.config).read_text()
 
     @asynccontextmanager
-    async def agent(self) -> AsyncIterator[None]:
+    async def agent(self, *program: str) -> AsyncIterator[None]:
         with self.log.open("ab") as log:
-            words = (sys.executable, "-m", "trunkline", "agent", "--config", self.config)
-            process = await asyncio.create_subprocess_exec(*words, stdout=log, stderr=log)
+            words = (*(program or ("-m", "trunkline")), "agent", "--config", str(self.config))
+            process = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=log, stderr=log)
         try:
             await self.until(lambda: "steering HAProxy" in self.words)
             yield
@@ -136,6 +137,16 @@ async def test_a_member_joins_and_leaves(service: Service, cluster: FakeCluster)
         assert "server pg4 " not in service.text
     assert (await prepare(service.settings, service.paths, None)).is_in_sync
     assert family(service.paths).workers == workers
+
+
+async def test_a_member_that_streams_is_met_there(service: Service, cluster: FakeCluster) -> None:
+    """One of hundreds of clusters is asked every few seconds only who its members are."""
+    async with service.agent(slow_pulse.__file__):
+        asked = cluster.apis["pg1"].requests.count("/cluster")
+        fourth = await joined(service, cluster)
+        await service.until(lambda: service.serves("pg4"))
+        assert cluster.apis["pg1"].requests.count("/cluster") <= asked + 2
+        fourth.stop()
 
 
 async def test_what_differs_in_more_than_members_is_for_apply(service: Service, cluster: FakeCluster) -> None:

@@ -90,6 +90,23 @@ def test_primary_accepts_writes(version: str) -> None:
     assert answer.writes_location is not None
     assert answer.writes_location > 67108000
     assert answer.accepts_writes
+    assert answer.streaming == {"pg1", "pg3"}
+
+
+@pytest.mark.parametrize(
+    "replication",
+    [
+        None,
+        "pg2",
+        [None, "pg2", {}],
+        [{"application_name": 2, "state": "streaming"}],
+        [{"application_name": "pg_basebackup", "state": "backup"}],
+    ],
+    ids=["nothing", "no list", "no rows", "no name", "not streaming"],
+)
+def test_nobody_streams(replication: object) -> None:
+    body = json.loads(recorded("4.1.5", "member_primary")) | {"replication": replication}
+    assert parse_member_answer(200, json.dumps(body)).streaming == frozenset()
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -183,6 +200,7 @@ KEYS = sorted(
     {"members", "name", "role", "state", "host", "port", "api_url", "lag", "timeline", "tags", "scope", "pause", "at"}
     | {"scheduled_switchover", "ttl", "loop_wait", "postgresql", "parameters", "max_connections", "standby_cluster"}
     | {"patroni", "xlog", "location", "replayed_location", "version", "server_version", "sync_standby"}
+    | {"replication", "application_name"}
 )
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("http://a:1")
 anything = st.recursive(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from trunkline.adapters import check_log
+from trunkline.adapters import check_log, strangers
 from trunkline.adapters.agent_page import JSON_TYPE, METRICS, METRICS_TYPE, PLAN, AgentPage, Page
 from trunkline.adapters.files import lock, read_text
 from trunkline.adapters.process_memory import give_back
@@ -25,7 +25,7 @@ from trunkline.adapters.systemd import notify
 from trunkline.agent import memory
 from trunkline.agent.decided import Decided
 from trunkline.agent.discovery import Known
-from trunkline.agent.following import Following, followings_for
+from trunkline.agent.following import Following, followings_for, hint
 from trunkline.agent.hearing import hear
 from trunkline.agent.intents import Intents
 from trunkline.agent.leader import LeaderSource
@@ -55,12 +55,19 @@ log = structlog.get_logger()
 
 
 async def attach(
-    settings: Settings, directory: Path, paths: Paths, host: HostFacts | None, *, checks_fd: int | None = None
+    settings: Settings,
+    directory: Path,
+    paths: Paths,
+    host: HostFacts | None,
+    *,
+    checks_fd: int | None = None,
+    strangers_fd: int | None = None,
 ) -> None:
     """Steer the HAProxy of these paths until SIGTERM. Raises TrunklineError where `directory` cannot be used.
 
     `host`: what the machine gives that HAProxy; None for a child of `trunkline run`, which keeps the files itself.
-    `checks_fd`: a socket that HAProxy tells of failed checks (`trunkline.adapters.check_log`).
+    `checks_fd`: a socket that HAProxy tells of failed checks (`trunkline.adapters.check_log`). `strangers_fd`: one on
+    which the parent is told of members that it may not know (`trunkline.adapters.strangers`).
     """
     is_child = host is None
     stop = asyncio.Event()
@@ -75,7 +82,8 @@ async def attach(
             if is_alone:
                 checks = socket.socket(fileno=checks_fd) if checks_fd is not None else None
                 upkeep = _upkeep(settings, paths, host, directory) if host is not None else None
-                await _steer(settings, directory, paths, stop, checks, upkeep)
+                teller = socket.socket(fileno=strangers_fd) if strangers_fd is not None else None
+                await _steer(settings, directory, paths, stop, checks, teller, upkeep)
                 break
         pid = (read_text(directory / LOCK) or "").strip()
         if pid != other:
@@ -99,6 +107,7 @@ async def _steer(
     paths: Paths,
     stop: asyncio.Event,
     checks: socket.socket | None,
+    teller: socket.socket | None,
     upkeep: "Upkeep | None",
 ) -> None:
     master = MasterSocket(paths.master_socket, timeout_s=MASTER_TIMEOUT_S) if paths.master_socket else None
@@ -113,14 +122,15 @@ async def _steer(
     metrics.source_ages = steering.source_ages
     pages = {METRICS: Page(text=metrics.text, content_type=METRICS_TYPE)}
     pages[PLAN] = Page(text=decided.text, content_type=JSON_TYPE)
-    guide = Guide(steering, settings, paths, source_for)
+    followings = followings_for(settings, "", {}) if upkeep is not None else ()
+    met = partial(strangers.tell, teller) if teller is not None else partial(hint, followings)
+    guide = Guide(steering, settings, paths, source_for, met)
     async with AsyncExitStack() as stack:
         await _tell(stack, AgentPage(agent_metrics_name(paths), pages))
         tasks = await stack.enter_async_context(Tasks())
         if upkeep is None:
             knowns = partial(_remembered, settings, directory)
         else:
-            followings = followings_for(settings, "", {})
             for following in followings:
                 tasks.start(f"follow {following.name}", partial(following.follow, upkeep.changed.set))
             knowns = partial(_followed, followings)

@@ -8,7 +8,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import NoReturn, Self
 
@@ -42,8 +42,8 @@ HAProxy's own affair. One question a member costs its API less than half a milli
 is asked less often: so many of them a second."""
 
 GLANCE_S, GLANCES_PER_S = 0.5, 60.0
-"""A member that has come shall be served within a second of being healthy. With many clusters it takes longer: so many
-glances a second there are altogether."""
+"""A member that has come shall be served within a second of being healthy. All clusters together have so many
+glances a second: in one of hundreds it is known when it streams from another (`hint`), or a few seconds later."""
 
 SPREAD = 0.1
 """The rounds of many clusters shall not keep falling together."""
@@ -82,6 +82,7 @@ class Following:
         )
         self._is_waiting = False
         self._turn = 0
+        self._hinted = asyncio.Event()
 
     def __repr__(self) -> str:
         return f"Following({self.name}, known={self.known is not None}, silent={sorted(self._silent)})"
@@ -109,14 +110,22 @@ class Following:
                 await self._wait(client)
 
     async def _wait(self, client: "_Client") -> None:
-        """Until it is time to ask all of them, or one of them has members that were not known."""
+        """Until it is time to ask all of them: a hint has come, or one of them has members that were not known."""
         loop = asyncio.get_running_loop()
         spread = random.uniform(1 - SPREAD, 1 + SPREAD)
         again_at, pause_s = loop.time() + spread * self._every_s, spread * self._glance_s
         while (left_s := again_at - loop.time()) > 0:
-            await asyncio.sleep(min(pause_s, left_s))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(pause_s, left_s)):
+                    await self._hinted.wait()
+                    self._hinted.clear()
+                    return
             if left_s > pause_s and await self._glance(client):
                 return
+
+    def hint(self) -> None:
+        """There may be a member that is not known."""
+        self._hinted.set()
 
     @property
     def _every_s(self) -> float:
@@ -264,6 +273,13 @@ def followings_for(
     for following in followings:
         following.clusters = len(clusters)
     return followings
+
+
+def hint(followings: Iterable[Following], scope: str) -> None:
+    """This cluster may have a member that is not known."""
+    for following in followings:
+        if following.known is not None and following.known.view.scope == scope:
+            following.hint()
 
 
 class _Client:

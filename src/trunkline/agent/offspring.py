@@ -16,6 +16,7 @@ from typing import NoReturn
 
 import structlog
 
+from trunkline.adapters import strangers
 from trunkline.adapters.files import read_text
 from trunkline.adapters.process_table import command_line
 from trunkline.agent.keeper import STEADY_S, backoff_s
@@ -49,11 +50,14 @@ def _orphan(directory: Path) -> int | None:
 
 
 class Offspring:
-    """`command`: the whole command line of the agent; `checks`: what HAProxy tells of failed checks."""
+    """`command`: the whole command line of the agent; `checks`: what HAProxy tells of failed checks. `listener`: where
+    it tells of strangers."""
 
     def __init__(self, command: Sequence[str], checks: socket.socket) -> None:
-        self._command = (*command, "--checks-fd", str(checks.fileno()))
-        self._checks = checks
+        self.listener, teller = strangers.pair()
+        descriptors = {"--checks-fd": checks.fileno(), "--strangers-fd": teller.fileno()}
+        self._command = (*command, *(word for name, number in descriptors.items() for word in (name, str(number))))
+        self._passed = checks, teller  # open for as long as we are, for each agent that is started
         self._process: asyncio.subprocess.Process | None = None
         self._is_renewed = False
 
@@ -67,7 +71,7 @@ class Offspring:
                 self._process = await asyncio.create_subprocess_exec(
                     *self._command,
                     stdin=asyncio.subprocess.PIPE,
-                    pass_fds=(self._checks.fileno(),),
+                    pass_fds=tuple(it.fileno() for it in self._passed),
                     start_new_session=True,
                 )
                 log.info("the agent is started", pid=self._process.pid)

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import structlog
 
-from trunkline.adapters import check_log
+from trunkline.adapters import check_log, strangers
 from trunkline.adapters.files import lock, read_text
 from trunkline.adapters.haproxy_binary import HAProxyBinary, find_haproxy
 from trunkline.adapters.haproxy_process import HAProxyProcess, take_over
@@ -102,6 +102,7 @@ async def _supervise(
         supervisor.start(tasks)
         if offspring is not None:
             tasks.start("keep the agent running", partial(offspring.keep, supervisor.keeper.serves))
+            tasks.start("hear of strangers", partial(strangers.listen, offspring.listener, supervisor.met))
         read = partial(_read_settings, supervisor, signals, load_settings, tasks, offspring)
         tasks.start("read settings on SIGHUP", read)
         tasks.start("tell systemd", partial(_tell_ready, supervisor.keeper))

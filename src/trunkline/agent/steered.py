@@ -32,13 +32,17 @@ Sourcing = Callable[[ClusterSettings, str], LeaderSource | None]
 
 
 class Guide:
-    """Keeps the clusters of a steering those that are known; `knowns` is asked again and again."""
+    """Keeps the clusters of a steering those that are known; `knowns` is asked again and again. `met` is called with
+    the scope where somebody streams who is no member that is known."""
 
-    def __init__(self, steering: Steering, settings: Settings, paths: Paths, source_for: Sourcing) -> None:
+    def __init__(
+        self, steering: Steering, settings: Settings, paths: Paths, source_for: Sourcing, met: Callable[[str], None]
+    ) -> None:
         self._steering = steering
         self._settings = settings
         self._paths = paths
         self._source_for = source_for
+        self._met = met
         self._known: Knowns | None = None
         self._watchers: dict[str, Watcher] = {}
 
@@ -76,7 +80,8 @@ class Guide:
         own = tuple(service for service in services if service.scope == scope)
         watcher = self._watchers.get(scope)
         if watcher is None:
-            watcher = Watcher(chosen.api, partial(self._steering.wake, scope), self._source_for(chosen, scope))
+            source = self._source_for(chosen, scope)
+            watcher = Watcher(chosen.api, partial(self._steering.wake, scope), source, partial(self._met, scope))
             self._watchers[scope] = watcher
             tasks.start(f"watch {scope}", watcher.run)
         apis = _apis(known)

@@ -16,7 +16,7 @@ import structlog
 
 from trunkline.agent import memory
 from trunkline.agent.configuration import Sources, configure
-from trunkline.agent.following import Following, followings_for
+from trunkline.agent.following import Following, followings_for, hint
 from trunkline.agent.keeper import Keeper
 from trunkline.agent.tasks import Tasks
 from trunkline.agent.trouble import SOME_REASONS, Trouble
@@ -64,6 +64,10 @@ class Supervisor:
     def views(self) -> tuple[ClusterView | None, ...]:
         """The clusters as far as they are known, in the order of the settings."""
         return tuple(following.view for following in self._followings)
+
+    def met(self, scope: str) -> None:
+        """Somebody streams in this cluster who may be a member that is not known."""
+        hint(self._followings, scope)
 
     async def adopt(self, settings: Settings, tasks: Tasks) -> None:
         """Go on with other settings, and reload. Raises TrunklineError where something speaks against them; then

@@ -28,6 +28,7 @@ class Member:
     check_passed_at: float = 0.0
     is_served: bool = False
     spread: float = 1.0
+    strangers: frozenset[str] = frozenset()
 
     @property
     def may_be_primary(self) -> bool:

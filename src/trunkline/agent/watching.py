@@ -22,6 +22,7 @@ from trunkline.agent.pauses import Pauses
 from trunkline.agent.watched import Member, facts_of, gist, unless_overtaken, well_since
 from trunkline.config.settings import ApiSettings
 from trunkline.errors import PatroniError, SilentError
+from trunkline.model.cluster import MemberAnswer
 from trunkline.model.desired import Server
 from trunkline.model.facts import LeaderKey, MemberFacts, PortFact, PortVerdict, RestFact
 from trunkline.plan.pace import AT_REST, Pace, rest_pause_s, shared
@@ -42,10 +43,20 @@ SPREAD = 0.1
 """A question comes by up to this part earlier, so that those of many members do not keep falling together."""
 
 
-class Watcher:
-    """The facts of one cluster. `changed` is called when one of them has become another."""
+def _nobody_cares() -> None: ...
 
-    def __init__(self, api: ApiSettings, changed: Callable[[], None], source: LeaderSource | None = None) -> None:
+
+class Watcher:
+    """The facts of one cluster. `changed` is called when one of them has become another, `met` when somebody streams
+    from a member who is none of the members that are watched."""
+
+    def __init__(
+        self,
+        api: ApiSettings,
+        changed: Callable[[], None],
+        source: LeaderSource | None = None,
+        met: Callable[[], None] = _nobody_cares,
+    ) -> None:
         self._others = OtherMembers()
         self.source: LeaderSource = Preferring(source, self._others) if source else self._others
         self.pace = self._own_pace = AT_REST
@@ -53,6 +64,7 @@ class Watcher:
         self.hinted_at = -math.inf
         self._api = api.model_copy(update={"timeout_s": min(ANSWER_TIMEOUT_S, api.timeout_s)})
         self._changed = changed
+        self._met = met
         self._members: dict[str, Member] = {}
         self._tasks: dict[str, list[asyncio.Task[NoReturn]]] = {}
         self._pauses = Pauses()
@@ -197,6 +209,7 @@ class Watcher:
                 member.rest = replace(member.rest, took_s=time.monotonic() - asked_at, lag_s=lag_s)
                 if member.rest.answer is not None:
                     member.rest_answered_at = asked_at
+                    self._look_for_strangers(member, member.rest.answer)
             member.rest_at = asked_at
             member.rest = unless_overtaken(member.rest, asked_at, member.check_passed_at)
             member.well_since = well_since(member)
@@ -204,6 +217,13 @@ class Watcher:
                 self._changed()
             member.spread = random.uniform(1 - SPREAD, 1)
             await self._pauses.pause(asked_at, lambda: self._rest_pause_s(member))
+
+    def _look_for_strangers(self, member: Member, answer: MemberAnswer) -> None:
+        """A member that has come is mostly seen here first. Who is no member is told of once."""
+        strangers = answer.streaming - self._members.keys()
+        if strangers - member.strangers:
+            self._met()
+        member.strangers = strangers
 
     @contextmanager
     def _impatient(self, member: Member) -> Iterator[None]:

@@ -33,6 +33,9 @@ def agent(
     checks_fd: Annotated[
         int | None, typer.Option("--checks-fd", hidden=True, help="A socket that HAProxy tells of failed checks.")
     ] = None,
+    strangers_fd: Annotated[
+        int | None, typer.Option("--strangers-fd", hidden=True, help="A socket that is told of unknown members.")
+    ] = None,
 ) -> None:
     """Steer HAProxy: faster than its checks, with a second opinion before anybody is cut off.
 
@@ -48,7 +51,7 @@ def agent(
     prepare(home)
     paths = find_haproxy(settings)
     host = None if is_child else _host(settings, paths)
-    asyncio.run(attach(settings, home, paths, host, checks_fd=checks_fd))
+    asyncio.run(attach(settings, home, paths, host, checks_fd=checks_fd, strangers_fd=strangers_fd))
 
 
 def _host(settings: Settings, paths: Paths) -> HostFacts:

@@ -98,7 +98,8 @@ class MemberAnswer:
     `status_code`: of the role check that was asked. `writes_location`: `xlog.location`, which is there only when a
     query just ran and the server is not in recovery. `replay_location`: `xlog.replayed_location` likewise in
     recovery. Together with the status code these are the truth check (docs/adr/0004). `replayed_at`: when the last
-    transaction that it has replayed was committed, in seconds since the epoch.
+    transaction that it has replayed was committed, in seconds since the epoch. `streaming`: who streams from it, by the
+    names that they give themselves: those of members, and of whatever else reads its WAL.
     """
 
     scope: str
@@ -112,6 +113,7 @@ class MemberAnswer:
     writes_location: int | None = None
     replay_location: int | None = None
     replayed_at: float | None = None
+    streaming: frozenset[str] = frozenset()
 
     @property
     def accepts_writes(self) -> bool:

@@ -183,8 +183,24 @@ class FakeCluster:
             "xlog": xlog,
             **({"sync_standby": True} if story.is_sync and not leads else {}),
             "timeline": self.timeline,
+            **({"replication": streams} if leads and (streams := self._streams()) else {}),
             "patroni": software,
         }
+
+    def _streams(self) -> list[dict[str, object]]:
+        """Who streams from the leader."""
+        return [
+            {
+                "usename": "replicator",
+                "application_name": story.name,
+                "client_addr": story.host,
+                "state": "streaming",
+                "sync_state": "sync" if story.is_sync else "async",
+                "sync_priority": 1 if story.is_sync else 0,
+            }
+            for story in self.stories.values()
+            if story.name != self.leader and story.is_alive
+        ]
 
     def _replay(self, story: MemberStory) -> dict[str, object]:
         replay: dict[str, object] = {

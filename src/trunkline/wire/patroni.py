@@ -91,7 +91,15 @@ def parse_member_answer(status: int, body: str | bytes) -> MemberAnswer:
         writes_location=_whole(xlog.get("location")),
         replay_location=_whole(xlog.get("replayed_location")),
         replayed_at=_moment(xlog.get("replayed_timestamp")),
+        streaming=_streaming(answer.get("replication")),
     )
+
+
+def _streaming(replication: object) -> frozenset[str]:
+    """Names may be anybody's: what is none, nobody needs."""
+    rows = replication if isinstance(replication, list) else []
+    streams = [row for row in rows if isinstance(row, dict) and row.get("state") == "streaming"]
+    return frozenset(name for row in streams if isinstance(name := row.get("application_name"), str))
 
 
 def _own_role(answer: Json) -> Role:
