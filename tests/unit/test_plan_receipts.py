@@ -9,6 +9,7 @@ from trunkline.model.facts import LeaderKey, MemberFacts, PortFact, PortVerdict,
 from trunkline.model.receipt import Deed, Glimpse, Receipt, Sight
 from trunkline.plan.receipts import SETTLED_S, UNHEALTHY_S, RecorderState, advance, resume
 from trunkline.plan.timeline import moments, sentence
+from trunkline.plan.tracks import QUERIED
 
 T0 = 1_800_000_000.0
 NEW = RecorderState(scope="demo", service="postgres_primary")
@@ -146,7 +147,7 @@ def test_a_promotion_was_between_the_question_that_found_it_and_its_answer(film:
     receipt = film.end(3.02 + SETTLED_S, "pg2", *both)
     promoted_s = receipt.moment(Sight.PROMOTED)
     assert promoted_s is not None
-    assert promoted_s - T0 == pytest.approx(2.97, abs=1e-3)
+    assert promoted_s - T0 == pytest.approx(2.95 + QUERIED * 0.04, abs=1e-3)
 
 
 def test_a_promotion_is_no_later_than_the_first_answer_that_told_of_it(film: Film) -> None:
