@@ -15,8 +15,8 @@ class Sight(StrEnum):
 
     LAST_GOOD: the old primary's last answer that passed the truth check. GAP_BEGAN: HAProxy sends nobody there any
     more. PORT_DEAD: the old primary's PostgreSQL port no longer answers. LOCK_LOST, LOCK_WON: of the leader key.
-    PROMOTED: the new primary's first answer that passes the truth check. SERVED: HAProxy sends sessions to it.
-    HEALTHY: HAProxy's own check of it has passed.
+    PROMOTED: the query has run whose answer is the new primary's first that passes the truth check. SERVED: HAProxy
+    sends sessions to it. HEALTHY: HAProxy's own check of it has passed.
     """
 
     LAST_GOOD = "last good answer"
