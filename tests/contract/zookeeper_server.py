@@ -11,6 +11,9 @@ JARS = (Path("/usr/share/java/zookeeper.jar"), Path("/usr/share/java/slf4j-nop.j
 IS_THERE = shutil.which("java") is not None and all(jar.exists() for jar in JARS)
 START_TIMEOUT_S = 30.0
 POLL_S = 0.05
+# Who asks in the milliseconds between its listening and its having a database is accepted and never answered;
+# who asks again is answered at once.
+UNHEARD_S = 1.0
 CONFIG = """
 dataDir={data}
 clientPort={port}
@@ -42,8 +45,8 @@ class ZooKeeper(OwnProcess):
         )
         async with asyncio.timeout(START_TIMEOUT_S):
             while True:
-                with suppress(OSError):
-                    if "Mode:" in await self.say("srvr"):
+                with suppress(OSError):  # TimeoutError is one
+                    if "Mode:" in await asyncio.wait_for(self.say("srvr"), UNHEARD_S):
                         return
                 await asyncio.sleep(POLL_S)
 
