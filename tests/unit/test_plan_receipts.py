@@ -161,6 +161,54 @@ def test_a_promotion_is_no_later_than_the_first_answer_that_told_of_it(film: Fil
     assert promoted_s - T0 == pytest.approx(2.97, abs=1e-3)
 
 
+def test_an_odd_answer_of_the_new_primary_is_no_second_promotion(film: Film) -> None:
+    odd = said("pg2", primary(2, state="unknown"))
+    film.show(1.0, "", said("pg2", replica()))
+    film.show(3.0, "pg2", said("pg2", primary(2)))
+    film.show(3.5, "pg2", odd)
+    film.show(3.6, "pg2", said("pg2", primary(2)))
+    receipt = film.end(3.0 + SETTLED_S, "pg2", said("pg2", primary(2)))
+    assert receipt.moment(Sight.PROMOTED) == pytest.approx(T0 + 3.0, abs=1e-3)
+
+
+def test_whoever_is_served_has_been_promoted(film: Film) -> None:
+    """HAProxy's own check has found it, before its next answer to us."""
+    film.show(1.0, "", said("pg2", replica()))
+    film.show(3.0, "pg2", said("pg2", replica(), age_s=0.5))
+    receipt = film.end(3.0 + SETTLED_S, "pg2", said("pg2", primary(2), age_s=0.1))
+    assert receipt.moment(Sight.PROMOTED) == receipt.moment(Sight.SERVED) == pytest.approx(T0 + 3.0, abs=1e-3)
+
+
+def test_who_was_out_though_all_was_well_has_not_been_promoted(film: Film) -> None:
+    """Somebody's hand had it out. An odd answer before that, and one after it, have nothing to do with it."""
+    well, odd = said("pg1", primary()), said("pg1", primary(state="unknown"))
+    film.show(1.0, "pg1", odd)
+    for at in range(2, 30):
+        film.show(at, "pg1", well)
+    film.show(30.0, "", well)
+    film.show(32.0, "pg1", well)
+    film.show(32.4, "pg1", odd)
+    film.show(32.5, "pg1", well)
+    receipt = film.end(32.0 + SETTLED_S, "pg1", well)
+    assert receipt.moment(Sight.PROMOTED) is None
+    assert receipt.reroute_s is None
+    assert receipt.moment(Sight.LAST_GOOD) == pytest.approx(T0 + 30.0, abs=1e-3)
+    assert (receipt.began_at_s, receipt.gap_s) == pytest.approx((T0 + 30.0, 2.0), abs=1e-3)
+
+
+def test_a_clock_that_is_set_back_takes_nothing_but_the_moments_before_it(film: Film) -> None:
+    film.show(1.0, "pg1", said("pg1", primary()), key=key("pg1"))
+    for at in (-3600.0, -3599.0):
+        assert film.show(at, "pg1", said("pg1", primary()), said("pg2", replica()), key=key("pg1")) is None
+    stopping = said("pg1", primary(state="stopping"))
+    film.show(-3598.0, "", stopping, said("pg2", replica()), key=key("pg1"))
+    film.show(-3596.0, "pg2", stopping, said("pg2", primary(2)), key=key("pg2"))
+    receipt = film.end(-3596.0 + SETTLED_S, "pg2", said("pg2", primary(2)))
+    assert (receipt.old, receipt.new, receipt.is_planned, receipt.timeline_before) == ("pg1", "pg2", True, 1)
+    assert receipt.moment(Sight.PROMOTED) == pytest.approx(T0 - 3596.0, abs=1e-3)
+    assert receipt.moment(Sight.LOCK_WON) == pytest.approx(T0 - 3596.0, abs=1e-3)
+
+
 def test_the_sightings_are_in_their_order(film: Film) -> None:
     receipt = failed_over(film)
     assert [it.at_s for it in receipt.sightings] == sorted(it.at_s for it in receipt.sightings)
@@ -192,6 +240,8 @@ def test_a_primary_that_comes_back_after_a_crash_leaves_a_receipt(film: Film) ->
     assert (receipt.old, receipt.new) == ("pg1", "pg1")
     assert receipt.gap_s == pytest.approx(0.4, abs=1e-3)
     assert receipt.moment(Sight.PORT_DEAD) == pytest.approx(T0 + 1.0, abs=1e-3)
+    assert receipt.moment(Sight.LAST_GOOD) == pytest.approx(T0 + 0.1, abs=1e-3)
+    assert receipt.moment(Sight.PROMOTED) == pytest.approx(T0 + 1.5, abs=1e-3)
     assert "pg1 came back" in sentence(receipt)
 
 

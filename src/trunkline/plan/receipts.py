@@ -6,6 +6,7 @@ same member back at once, with nothing seen to have happened to it, is no change
 receipt: nothing is made up for an agent that came late. Moments come from the ages of facts (`tracks`), not of cycles.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -25,7 +26,11 @@ LOOKED_S = 2.0
 """Cycles further apart than this have not looked in between."""
 
 AT_ONCE_S = 0.3
-"""A port may be found dead so long before the API says that this is in order."""
+"""A port may be found dead so long before the API says that this is in order; and HAProxy have somebody out so long
+before, or after, the API no longer says that all is well."""
+
+STEP_S = 1.0
+"""A clock that is set back by more has made every moment before it meaningless."""
 
 MOST_DEEDS = 200
 ORDER = {what: number for number, what in enumerate(Sight)}
@@ -55,8 +60,10 @@ class Done:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """A role change that is under way. `old`: None where nobody was served when we began to look. `gap_s`: the moment
-    from which nobody was served; `new`, `served_s`, `healthy_s`: who is served since, and how it went on. `dead_s`:
-    when the port of the old one was first found dead."""
+    from which nobody was served; `new`, `served_s`, `healthy_s`: who is served since, and how it went on;
+    `promoted_s`: when it was promoted, and `before_s`: its last good answer before that, if it is the old one itself.
+    `dead_s`, `good_s`: when the port of the old one was first found dead, and its last good answer when it was out.
+    """
 
     old: str | None
     timeline: int | None = None
@@ -65,7 +72,10 @@ class Change:
     new: str | None = None
     served_s: float | None = None
     healthy_s: float | None = None
+    promoted_s: float | None = None
+    before_s: float | None = None
     dead_s: float | None = None
+    good_s: float | None = None
     blind_s: float = 0.0
     done: Done = Done()
 
@@ -94,6 +104,8 @@ class RecorderState:
 
 def advance(state: RecorderState, glimpse: Glimpse) -> tuple[RecorderState, Receipt | None]:
     """The next state, and the receipt of a change that is over with this glimpse."""
+    if state.before is not None and glimpse.at_s < state.before.at_s - STEP_S:
+        state = RecorderState(scope=state.scope, service=state.service, primary=state.primary)
     change = state.change
     kept = (state.primary, change.old, change.new) if change else (state.primary,)
     state = replace(
@@ -177,17 +189,34 @@ def _gathered(state: RecorderState, change: Change, glimpse: Glimpse) -> Change:
         blind_s=max(change.blind_s, blind_s if blind_s > LOOKED_S else 0.0),
         done=change.done.plus(glimpse),
     )
-    if change.gap_s is None and change.old not in glimpse.serving:
-        change = replace(change, gap_s=_steered(state, change.old, glimpse, is_up=False) or glimpse.at_s)
     old = state.track(change.old)
+    if change.gap_s is None and change.old not in glimpse.serving:
+        gap_s = _steered(state, change.old, glimpse, is_up=False) or glimpse.at_s
+        change = replace(change, gap_s=gap_s, good_s=old.good_s if old is not None else None)
     if change.dead_s is None and old is not None:
         change = replace(change, dead_s=_recent(state, change, old.dead_s))
     came = _who_came(change, glimpse)
     if change.new is None and came is not None:
         change = replace(change, new=came, served_s=_steered(state, came, glimpse, is_up=True) or glimpse.at_s)
+    if change.new is not None and change.promoted_s is None:
+        change = _promoted(state, change, state.track(change.new))
     if change.new is not None and change.healthy_s is None and change.new in glimpse.healthy:
         change = replace(change, healthy_s=max(glimpse.at_s, change.served_s or 0.0))
     return change
+
+
+def _promoted(state: RecorderState, change: Change, track: Track | None) -> Change:
+    """The change with the promotion of the one that came, once it is seen: later odd answers are none. Whoever is served
+    has been promoted. Where it is the old one itself, it was well until the gap, and has been promoted in it."""
+    first_s = _recent(state, change, track.first_good_s) if track is not None else None
+    if track is None or first_s is None:
+        return change
+    if change.new == change.old and change.gap_s is not None:
+        before_s = track.before_s if track.before_s is not None else -math.inf
+        if first_s < change.gap_s - AT_ONCE_S or before_s > change.gap_s + AT_ONCE_S:
+            return change
+    served_s = change.served_s if change.served_s is not None else first_s
+    return replace(change, promoted_s=min(first_s, served_s), before_s=track.before_s)
 
 
 def _who_came(change: Change, glimpse: Glimpse) -> str | None:
@@ -214,8 +243,7 @@ def _steered(state: RecorderState, name: str | None, glimpse: Glimpse, *, is_up:
 def _is_worth_telling(state: RecorderState, change: Change, served_s: float) -> bool:
     """Not where the same one is back at once and nothing was seen of it, nor where nobody was seen to be promoted."""
     if change.old is None:
-        track = state.track(change.new)
-        return track is not None and track.first_good_s is not None
+        return change.promoted_s is not None
     if change.new != change.old or change.done.ended:
         return True
     track = state.track(change.old)
@@ -251,7 +279,8 @@ def _receipt(state: RecorderState, change: Change, new: str, served_s: float) ->
 def _sightings(state: RecorderState, change: Change, new: str, served_s: float) -> Iterator[Sighting]:
     old = state.track(change.old)
     if old is not None:
-        good_s = old.before_s if new == old.name and old.first_good_s is not None else old.good_s
+        own_s = change.before_s if change.promoted_s is not None else change.good_s
+        good_s = own_s if new == old.name else old.good_s
         if good_s is not None:
             yield Sighting(at_s=good_s, what=Sight.LAST_GOOD, member=old.name)
         if change.dead_s is not None:
@@ -259,10 +288,8 @@ def _sightings(state: RecorderState, change: Change, new: str, served_s: float) 
     if change.old is not None and change.gap_s is not None:
         yield Sighting(at_s=change.gap_s, what=Sight.GAP_BEGAN, member=change.old)
     yield from _lock_moves(state, change, new)
-    came = state.track(new)
-    promoted_s = _recent(state, change, came.first_good_s) if came is not None else None
-    if promoted_s is not None:
-        yield Sighting(at_s=promoted_s, what=Sight.PROMOTED, member=new)
+    if change.promoted_s is not None:
+        yield Sighting(at_s=change.promoted_s, what=Sight.PROMOTED, member=new)
     yield Sighting(at_s=served_s, what=Sight.SERVED, member=new)
     if change.healthy_s is not None:
         yield Sighting(at_s=change.healthy_s, what=Sight.HEALTHY, member=new)
