@@ -1,6 +1,7 @@
 """`trunkline run` over real HAProxies: it starts, serves and stops without a trace, or says what is in the way."""
 
 import os
+import signal
 import socket
 from pathlib import Path
 
@@ -30,6 +31,20 @@ async def test_leaves_nothing_in_a_chroot(run: Supervised, tmp_path: Path) -> No
     await run.serve()
     await run.stop()
     assert not list(jail.iterdir())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+async def test_leaves_nothing_in_a_chroot_that_it_had_before(run: Supervised, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for jail in (first, second):
+        jail.mkdir(mode=0o755)
+        run.write({"haproxy": {**run.settings["haproxy"], "user": "nobody", "chroot": str(jail)}})
+        if jail is first:
+            await run.serve()
+    run.process.send_signal(signal.SIGHUP)
+    await run.said("HAProxy reloaded")
+    await run.stop()
+    assert not [*first.iterdir(), *second.iterdir(), *run.directory.glob("*.sock*")]
 
 
 async def test_a_taken_port_is_named_before_anything_is_touched(run: Supervised) -> None:

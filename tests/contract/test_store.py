@@ -11,8 +11,11 @@ from typing import NoReturn
 import pytest
 import structlog
 from etcd_server import Etcd
+from structlog.testing import capture_logs
 from supervised import free_ports
 
+from tests.authority import new_authority
+from trunkline.agent import store as agent_store
 from trunkline.agent import trouble
 from trunkline.agent.store import EtcdStore
 from trunkline.config.settings import EtcdSettings, StoreSettings
@@ -119,6 +122,26 @@ async def test_a_lease_that_is_renewed_is_said_to_last(etcd: Etcd) -> None:
     assert before is not None
     assert after is not None
     assert after > before - 1.2
+
+
+async def test_certificates_that_come_later_are_waited_for(
+    etcd: Etcd, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of an agent that renews them while we start."""
+    monkeypatch.setattr(agent_store, "LONGEST_PAUSE_S", 0.05)
+    await etcd.put(KEY, "pg1")
+    late = directory / "late.pem"
+    with capture_logs() as lines:
+        async with watching(etcd.url, ca_file=str(late)) as watched:
+            async with asyncio.timeout(TIMEOUT_S):
+                while not lines:  # noqa: ASYNC110 - a log tells nobody
+                    await asyncio.sleep(0.01)
+            assert await watched.store.ask() is None
+            new_authority(directory).ca.rename(late)
+            assert (await watched.asked()).holder == "pg1"
+    begins, ends = "the store cannot be asked, other members are", "the store answers again"
+    assert [line["event"] for line in lines] == [begins, ends]
+    assert str(late) in lines[0]["why"]
 
 
 async def test_an_etcd_that_comes_later_is_waited_for(etcd: Etcd) -> None:

@@ -1,18 +1,28 @@
 """Who streams from a member and is none that is known is told of: once, and again when it has been away."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
+
+import pytest
+from structlog.testing import capture_logs
 
 from trunkline.adapters import strangers
+from trunkline.agent import following as following_module
+from trunkline.agent import watching as watching_module
+from trunkline.agent.following import Following
+from trunkline.agent.tasks import Tasks
 from trunkline.agent.watching import Watcher
-from trunkline.config.settings import ApiSettings
+from trunkline.config.settings import ApiSettings, ClusterSettings
 from trunkline.model.desired import Endpoint, Server
 from trunkline.plan.pace import BURST
 from trunkline.testing.fake_cluster import FakeCluster, MemberStory
 
 PATIENCE_S = 20.0
 KNOWN = ("pg1", "pg2")
+HALF = "half a pair: \ud800"
 
 
 class Meetings:
@@ -45,8 +55,8 @@ async def asked(cluster: FakeCluster, times: int) -> None:
 
 
 @asynccontextmanager
-async def watching(cluster: FakeCluster) -> AsyncIterator[Meetings]:
-    meetings = Meetings()
+async def watching(cluster: FakeCluster, meetings: Meetings | None = None) -> AsyncIterator[Meetings]:
+    meetings = meetings or Meetings()
     watcher = Watcher(ApiSettings(), lambda: None, None, meetings.met)
     watcher.set_pace(BURST)
     watcher.follow((server(name), cluster.apis[name].url) for name in KNOWN)
@@ -86,6 +96,45 @@ async def test_one_that_was_away_and_another_are_told_of() -> None:
         await meetings.become(3)
 
 
+class Defective(Meetings):
+    """The first time it cannot take it."""
+
+    def met(self) -> None:
+        super().met()
+        if self.count == 1:
+            raise ZeroDivisionError
+
+
+async def test_a_defect_does_not_end_the_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told, and the member is asked again."""
+    monkeypatch.setattr(watching_module, "Tasks", partial(Tasks, again_after_s=0.0))
+    with capture_logs() as lines:
+        async with FakeCluster(KNOWN) as cluster, watching(cluster, Defective()) as meetings:
+            await cluster.join(MemberStory(name="pg3", host="127.0.0.1", port=1))
+            await meetings.become(2)
+            await asked(cluster, 3)
+    assert [(line["event"], line["task"]) for line in lines] == [
+        ("a defect of trunkline itself; please report it", "ask pg1")
+    ]
+
+
+async def test_hints_that_lead_to_nothing_are_heard_less_and_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first at once, then after 0.25, 0.5 and 1 s; the members may have been asked in turn beside that."""
+    monkeypatch.setattr(following_module, "EVERY_S", 1000.0)
+    async with FakeCluster(KNOWN) as cluster:
+        following = Following(ClusterSettings.model_validate({"patroni": [cluster.apis["pg1"].url]}))
+        task = asyncio.create_task(following.follow(lambda: None))
+        began = time.monotonic()
+        async with asyncio.timeout(PATIENCE_S):
+            while sum(api.requests.count("/config") for api in cluster.apis.values()) < 5:
+                following.hint()
+                await asyncio.sleep(0.005)
+        assert time.monotonic() - began > 1.5
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
 async def test_from_one_process_to_another() -> None:
     """As much as there is room for, nothing to one that is gone, and nobody waits."""
     heard: list[str] = []
@@ -100,7 +149,8 @@ async def test_from_one_process_to_another() -> None:
         listening = asyncio.create_task(strangers.listen(listener, hear))
         strangers.tell(teller, "demo")
         strangers.tell(teller, "wörk")
-        await meetings.become(2)
+        strangers.tell(teller, HALF)
+        await meetings.become(3)
         listening.cancel()
         with suppress(asyncio.CancelledError):
             await listening
@@ -108,4 +158,4 @@ async def test_from_one_process_to_another() -> None:
             strangers.tell(teller, "demo")
         listener.close()
         strangers.tell(teller, "demo")
-    assert heard == ["demo", "wörk"]
+    assert heard == ["demo", "wörk", HALF]

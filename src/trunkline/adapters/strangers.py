@@ -23,11 +23,11 @@ def pair() -> tuple[socket.socket, socket.socket]:
 def tell(teller: socket.socket, scope: str) -> None:
     """Somebody streams in this cluster who is no member of it that is known."""
     with suppress(OSError):  # nobody listens, or has as much to read as there is room for
-        teller.send(scope.encode())
+        teller.send(scope.encode("utf-8", "surrogatepass"))  # see `wire.names`
 
 
 async def listen(listener: socket.socket, met: Callable[[str], None]) -> NoReturn:
     """Pass on every scope, until cancelled."""
     loop = asyncio.get_running_loop()
     while True:
-        met((await loop.sock_recv(listener, MOST_BYTES)).decode(errors="replace"))
+        met((await loop.sock_recv(listener, MOST_BYTES)).decode("utf-8", "surrogatepass"))

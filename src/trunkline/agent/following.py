@@ -45,6 +45,10 @@ GLANCE_S, GLANCES_PER_S = 0.5, 60.0
 """A member that has come shall be served within a second of being healthy. All clusters together have so many
 glances a second: in one of hundreds it is known when it streams from another (`hint`), or a few seconds later."""
 
+DEAF_S = 0.25
+"""After a hint that has led to nothing the next is heard so much later, and twice as late each time, until a round has
+come without one: whoever connects again and again to stream, and is no member, shall not cost everybody questions."""
+
 SPREAD = 0.1
 """The rounds of many clusters shall not keep falling together."""
 
@@ -83,6 +87,9 @@ class Following:
         self._is_waiting = False
         self._turn = 0
         self._hinted = asyncio.Event()
+        self._deaf_s = 0.0
+        self._hears_at = 0.0
+        self._later: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
         return f"Following({self.name}, known={self.known is not None}, silent={sorted(self._silent)})"
@@ -101,16 +108,26 @@ class Following:
     async def follow(self, changed: Callable[[], None]) -> NoReturn:
         """Look again and again; `changed` is called when something new is known. Raises PatroniError for what no
         waiting cures while nothing is known: a member of another cluster, certificates that cannot be used."""
+        was_hinted = False
         async with _Client(self.chosen) as client:
             while True:
                 answers, is_new = await self._look(client)
                 self._tell(answers)
                 if is_new:
                     changed()
-                await self._wait(client)
+                self._be_deaf(in_vain=was_hinted and not is_new)
+                was_hinted = await self._wait(client)
 
-    async def _wait(self, client: "_Client") -> None:
-        """Until it is time to ask all of them: a hint has come, or one of them has members that were not known."""
+    def _be_deaf(self, *, in_vain: bool) -> None:
+        self._deaf_s = min(max(DEAF_S, 2 * self._deaf_s), EVERY_S) if in_vain else 0.0
+        self._hears_at = time.monotonic() + self._deaf_s
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+
+    async def _wait(self, client: "_Client") -> bool:
+        """Until it is time to ask all of them: a hint has come, then true, or one of them has members that were not
+        known."""
         loop = asyncio.get_running_loop()
         spread = random.uniform(1 - SPREAD, 1 + SPREAD)
         again_at, pause_s = loop.time() + spread * self._every_s, spread * self._glance_s
@@ -119,13 +136,18 @@ class Following:
                 async with asyncio.timeout(min(pause_s, left_s)):
                     await self._hinted.wait()
                     self._hinted.clear()
-                    return
+                    return True
             if left_s > pause_s and await self._glance(client):
-                return
+                break
+        return False
 
     def hint(self) -> None:
         """There may be a member that is not known."""
-        self._hinted.set()
+        later_s = self._hears_at - time.monotonic()
+        if later_s <= 0:
+            self._hinted.set()
+        elif self._later is None:
+            self._later = asyncio.get_running_loop().call_later(later_s, self._hinted.set)
 
     @property
     def _every_s(self) -> float:

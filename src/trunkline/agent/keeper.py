@@ -26,6 +26,7 @@ from trunkline.agent.members import Members
 from trunkline.agent.trouble import SOME_REASONS, Trouble
 from trunkline.errors import RuntimeSocketError, TrunklineError
 from trunkline.model.desired import HostFacts, Paths
+from trunkline.plan.balancer import lua_socket
 
 LOADED = "loaded"
 """The digests of what HAProxy runs with, with and without its members, for whoever takes it over."""
@@ -61,6 +62,7 @@ class Keeper:
         runtime = RuntimeSocket(place.paths.admin_socket)
         self._members = Members(runtime, place.directory, may_remove=place.binary.version >= SAFE_REMOVAL)
         self._configuration: Configuration | None = None
+        self._lua_sockets = {lua_socket(place.paths, None), None}
         self._one_at_a_time = asyncio.Lock()
         self._tending = Trouble(
             "members that have left are not looked after", "members that have left are looked after", level="error"
@@ -80,7 +82,7 @@ class Keeper:
             if self.process is not None and wanted.digest == digest and not is_asked_for:
                 if self._configuration is None:
                     self._members.resume(wanted.balancer.services)
-                self._configuration = wanted
+                self._know(wanted)
                 return
             require_free(wanted.endpoints, ours=family(self.place.paths).pids)
             await asyncio.to_thread(require_accepted, self.place.binary, wanted)
@@ -134,8 +136,7 @@ class Keeper:
             await self.process.stop(drain_timeout_s=drain_timeout_s, at_once=at_once)
             log.info("HAProxy has stopped", after=f"{time.monotonic() - began:.1f} s")
         await end_leftovers(paths)
-        lua_socket = self._configuration.balancer.lua_socket if self._configuration else None
-        for path in (paths.admin_socket, lua_socket, paths.master_socket, paths.pid):
+        for path in {paths.admin_socket, paths.master_socket, paths.pid, *self._lua_sockets}:
             if path is not None:
                 Path(path).unlink(missing_ok=True)
 
@@ -206,8 +207,12 @@ class Keeper:
         digest, _, skeleton = (read_text(self.place.directory / LOADED) or "").partition("\n")
         return digest.strip(), skeleton.strip()
 
-    def _note(self, configuration: Configuration) -> None:
+    def _know(self, configuration: Configuration) -> None:
         self._configuration = configuration
+        self._lua_sockets.add(configuration.balancer.lua_socket)
+
+    def _note(self, configuration: Configuration) -> None:
+        self._know(configuration)
         write_private(self.place.directory / LOADED, f"{configuration.digest}\n{configuration.skeleton}\n")
 
 

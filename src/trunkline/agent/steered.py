@@ -65,6 +65,9 @@ class Guide:
             for chosen, known in zip(clusters, knowns, strict=True)
             if known is not None
         )
+        for scope in self._watchers.keys() - {cluster.scope for cluster in self._steering.steered}:
+            del self._watchers[scope]  # it has another name now
+            tasks.drop(f"watch {scope}")
         self._share_out()
         self._steering.wake()
 

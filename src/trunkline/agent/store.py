@@ -53,20 +53,13 @@ class EtcdStore:
 
     async def run(self, changed: Callable[[], None]) -> NoReturn:
         """Watch for as long as the task lives; an etcd that is gone is waited for."""
-        async with self._client:
-            self._is_open = True
+        while True:
             try:
-                pause_s = FIRST_PAUSE_S
-                while True:
-                    began = time.monotonic()
-                    try:
-                        await self._watch(changed)
-                    except StoreError as problem:
-                        self._trouble.tell(problem.message)
-                    pause_s = FIRST_PAUSE_S if time.monotonic() - began > LOOK_S else min(2 * pause_s, LONGEST_PAUSE_S)
-                    await asyncio.sleep(pause_s)
-            finally:
-                self._is_open = False
+                async with self._client:
+                    await self._watch_on(changed)
+            except StoreError as problem:  # its certificates cannot be used
+                self._trouble.tell(problem.message)
+                await asyncio.sleep(LONGEST_PAUSE_S)
 
     def leader_key(self, now: float) -> LeaderKey | None:
         """What was said last."""
@@ -121,6 +114,21 @@ class EtcdStore:
             return
         ends_at = before.ends_at if before is not None and before.lease == entry.lease else None
         self._known = Known(holder=entry.value, lease=entry.lease, at=at, revision=revision, ends_at=ends_at)
+
+    async def _watch_on(self, changed: Callable[[], None]) -> NoReturn:
+        self._is_open = True
+        try:
+            pause_s = FIRST_PAUSE_S
+            while True:
+                began = time.monotonic()
+                try:
+                    await self._watch(changed)
+                except StoreError as problem:
+                    self._trouble.tell(problem.message)
+                pause_s = FIRST_PAUSE_S if time.monotonic() - began > LOOK_S else min(2 * pause_s, LONGEST_PAUSE_S)
+                await asyncio.sleep(pause_s)
+        finally:
+            self._is_open = False
 
     async def _watch(self, changed: Callable[[], None]) -> None:
         """Until the stream ends. An etcd that was restored begins with lower revisions: what was known is no more."""

@@ -43,12 +43,16 @@ class Tasks:
         """Begin a task; names are unique."""
         self._tasks[name] = asyncio.create_task(self._guard(name, eternal), name=name)
 
-    async def cancel(self, *names: str) -> None:
-        """End these tasks, back when they have ended."""
+    def drop(self, *names: str) -> list[asyncio.Task[None]]:
+        """End these tasks, those of them that there are, without waiting for it."""
         tasks = [self._tasks.pop(name) for name in names if name in self._tasks]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        return tasks
+
+    async def cancel(self, *names: str) -> None:
+        """End these tasks, back when they have ended."""
+        await asyncio.gather(*self.drop(*names), return_exceptions=True)
 
     async def until(self, event: asyncio.Event) -> None:
         """Back when the event has come; raises the error that a task has ended with before."""

@@ -9,8 +9,9 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import NoReturn
 
 from trunkline.adapters.patroni_rest import PatroniRest
@@ -19,6 +20,7 @@ from trunkline.agent.lag import Lags
 from trunkline.agent.leader import LeaderSource, Preferring
 from trunkline.agent.other_members import OtherMembers
 from trunkline.agent.pauses import Pauses
+from trunkline.agent.tasks import Tasks
 from trunkline.agent.watched import Member, facts_of, gist, unless_overtaken, well_since
 from trunkline.config.settings import ApiSettings
 from trunkline.errors import PatroniError, SilentError
@@ -66,7 +68,7 @@ class Watcher:
         self._changed = changed
         self._met = met
         self._members: dict[str, Member] = {}
-        self._tasks: dict[str, list[asyncio.Task[NoReturn]]] = {}
+        self._tasks = Tasks()
         self._pauses = Pauses()
         self._served = asyncio.Event()
         self._rest: PatroniRest | None = None
@@ -74,15 +76,17 @@ class Watcher:
 
     async def run(self) -> NoReturn:
         """Ask for as long as the task lives."""
-        async with AsyncExitStack() as stack:
-            self._rest = self._others.rest = await stack.enter_async_context(PatroniRest(self._api))
-            stack.push_async_callback(self._end_all)
-            for name in self._members:
-                self._begin(name)
-            own = [asyncio.create_task(self.source.run(self._has_news)), asyncio.create_task(self._ask_key())]
-            self._tasks["\0store"] = own
-            while True:
-                await asyncio.Event().wait()
+        async with PatroniRest(self._api) as rest, self._tasks:
+            self._rest = self._others.rest = rest
+            try:
+                for name in self._members:
+                    self._begin(name)
+                self._tasks.start("watch the store", partial(self.source.run, self._has_news))
+                self._tasks.start("ask for the leader key", self._ask_key)
+                while True:
+                    await self._tasks.until(asyncio.Event())
+            finally:
+                self._rest = self._others.rest = None
 
     def follow(self, members: Iterable[tuple[Server, str]]) -> None:
         """Watch these from now on, each with the URL of its API; what is known of the others is forgotten."""
@@ -178,26 +182,13 @@ class Watcher:
         return key.remaining_s if key is not None else None
 
     def _begin(self, name: str) -> None:
-        member = self._members[name]
-        self._tasks[name] = [
-            asyncio.create_task(self._ask_rest(member), name=f"ask {name}"),
-            asyncio.create_task(self._ask_port(member), name=f"probe {name}"),
-            asyncio.create_task(self._stay(member), name=f"stay with {name}"),
-        ]
+        for task, eternal in zip(_tasks_of(name), (self._ask_rest, self._ask_port, self._stay), strict=True):
+            self._tasks.start(task, partial(eternal, self._members[name]))
 
     def _forget(self, name: str) -> None:
         self._members.pop(name, None)
         self._lags.forget(name)
-        for task in self._tasks.pop(name, ()):
-            task.cancel()
-
-    async def _end_all(self) -> None:
-        tasks = [task for some in self._tasks.values() for task in some]
-        self._tasks.clear()
-        self._rest = self._others.rest = None
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks.drop(*_tasks_of(name))
 
     async def _ask_rest(self, member: Member) -> NoReturn:
         while True:
@@ -317,3 +308,7 @@ class Watcher:
         if self._own_pace.key_s is None or key is None or key.remaining_s is None or key.remaining_s > SOON_S:
             return self._own_pace.key_s
         return min(self._own_pace.key_s, SOON_PACE_S)
+
+
+def _tasks_of(member: str) -> tuple[str, str, str]:
+    return f"ask {member}", f"probe {member}", f"stay with {member}"

@@ -206,8 +206,8 @@ def _gathered(state: RecorderState, change: Change, glimpse: Glimpse) -> Change:
 
 
 def _promoted(state: RecorderState, change: Change, track: Track | None) -> Change:
-    """The change with the promotion of the one that came, once it is seen: later odd answers are none. Whoever is served
-    has been promoted. Where it is the old one itself, it was well until the gap, and has been promoted in it."""
+    """The change with the promotion of the one that came, once it is seen: later odd answers are none. It was before it
+    was served. Where it is the old one itself, it was well until the gap, and has been promoted in it."""
     first_s = _recent(state, change, track.first_good_s) if track is not None else None
     if track is None or first_s is None:
         return change
