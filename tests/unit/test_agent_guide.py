@@ -35,7 +35,7 @@ def watches() -> set[str]:
 
 async def until(is_so: Callable[[], bool]) -> None:
     async with asyncio.timeout(TIMEOUT_S):
-        while not is_so():
+        while not is_so():  # noqa: ASYNC110 - tasks tell nobody that they have ended
             await asyncio.sleep(0.005)
 
 

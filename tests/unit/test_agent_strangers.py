@@ -119,7 +119,7 @@ async def test_a_defect_does_not_end_the_questions(monkeypatch: pytest.MonkeyPat
 
 
 async def test_hints_that_lead_to_nothing_are_heard_less_and_less(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first at once, then after 0.25, 0.5 and 1 s; the members may have been asked in turn beside that."""
+    """The first at once, then after 0.25, 0.5 and 1 s."""
     monkeypatch.setattr(following_module, "EVERY_S", 1000.0)
     async with FakeCluster(KNOWN) as cluster:
         following = Following(ClusterSettings.model_validate({"patroni": [cluster.apis["pg1"].url]}))

@@ -89,7 +89,6 @@ class Following:
         self._hinted = asyncio.Event()
         self._deaf_s = 0.0
         self._hears_at = 0.0
-        self._later: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
         return f"Following({self.name}, known={self.known is not None}, silent={sorted(self._silent)})"
@@ -121,9 +120,6 @@ class Following:
     def _be_deaf(self, *, in_vain: bool) -> None:
         self._deaf_s = min(max(DEAF_S, 2 * self._deaf_s), EVERY_S) if in_vain else 0.0
         self._hears_at = time.monotonic() + self._deaf_s
-        if self._later is not None:
-            self._later.cancel()
-            self._later = None
 
     async def _wait(self, client: "_Client") -> bool:
         """Until it is time to ask all of them: a hint has come, then true, or one of them has members that were not
@@ -134,6 +130,7 @@ class Following:
         while (left_s := again_at - loop.time()) > 0:
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(pause_s, left_s)):
+                    await asyncio.sleep(self._hears_at - time.monotonic())
                     await self._hinted.wait()
                     self._hinted.clear()
                     return True
@@ -143,11 +140,7 @@ class Following:
 
     def hint(self) -> None:
         """There may be a member that is not known."""
-        later_s = self._hears_at - time.monotonic()
-        if later_s <= 0:
-            self._hinted.set()
-        elif self._later is None:
-            self._later = asyncio.get_running_loop().call_later(later_s, self._hinted.set)
+        self._hinted.set()
 
     @property
     def _every_s(self) -> float:
