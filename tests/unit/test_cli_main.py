@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -24,3 +25,8 @@ def test_ctrl_c_while_it_begins_is_no_traceback(tmp_path: Path, module: str) -> 
     assert process.wait(timeout=60) == 128 + signal.SIGINT
     assert "Traceback" not in told
     assert not list(tmp_path.iterdir())
+
+
+def test_it_says_which_one_it_is() -> None:
+    told = subprocess.run([sys.executable, "-m", "trunkline", "--version"], check=True, capture_output=True, text=True)
+    assert told.stdout == f"trunkline {version('trunkline')}\n"

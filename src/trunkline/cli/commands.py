@@ -1,5 +1,8 @@
 """Every command, each in a file of its own, registered here."""
 
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
 from trunkline.cli import agent, apply, config, demo, drain, history, plan, render, run, status, who
@@ -26,3 +29,19 @@ app.command()(drain.drain)
 app.command()(drain.ready)
 app.command()(history.history)
 app.command()(who.who)
+
+
+def _show_version(is_wanted: bool) -> None:  # noqa: FBT001 - as it is called
+    if is_wanted:
+        typer.echo(f"trunkline {version('trunkline')}")
+        raise typer.Exit
+
+
+@app.callback()
+def begin(
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """One stable line into a moving Patroni cluster."""
