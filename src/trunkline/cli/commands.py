@@ -31,7 +31,7 @@ app.command()(history.history)
 app.command()(who.who)
 
 
-def _show_version(is_wanted: bool) -> None:  # noqa: FBT001 - as it is called
+def _show_version(is_wanted: bool) -> None:
     if is_wanted:
         typer.echo(f"trunkline {version('trunkline')}")
         raise typer.Exit
