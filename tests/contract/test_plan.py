@@ -51,6 +51,11 @@ async def test_a_silent_api_is_answered_by_the_second_opinion(run: Supervised, c
     code, out, _ = await said(run, "explain", "pg1")
     assert code == 0
     assert "an agent: kept, since its API is silent" in out
+    of_primary, of_replicas = out.split("postgres_replicas: ")
+    assert "its checks are suspended" in of_primary
+    assert of_replicas.startswith("out, ")
+    assert "an agent: checks, since its API is silent, its PostgreSQL answers, and HAProxy has it down" in of_replicas
+    assert "suspended" not in of_replicas
 
 
 async def test_status_and_explain_show_what_the_agent_that_runs_has_decided(run: Supervised) -> None:

@@ -305,13 +305,13 @@ EXAMPLES = (
     ),
     Example(
         name="its API is jammed, its port answers, the key is its own",
-        row=_row("its API is silent, its PostgreSQL answers"),
+        row=_row("its API is silent, its PostgreSQL answers, and the leader key is its own"),
         facts=(of("pg1", SILENT, port(PortVerdict.ANSWERS)),),
         commands=(BAR_1,),
     ),
     Example(
         name="and that goes on",
-        row=_row("its API is silent, its PostgreSQL answers"),
+        row=_row("its API is silent, its PostgreSQL answers, and the leader key is its own"),
         facts=(of("pg1", SILENT, port(PortVerdict.ANSWERS)),),
         machines=(replace(SERVING, is_suspended=True, noted=CHECKS),),
         key=key("pg1", age_s=0.9, remaining_s=0.31),
@@ -319,7 +319,7 @@ EXAMPLES = (
     ),
     Example(
         name="nobody has said that it takes writes, so it is not let in",
-        row=_row("its API is silent, its PostgreSQL answers"),
+        row=_row("its API is silent, its PostgreSQL answers, the leader key is its own, and HAProxy has it down"),
         facts=(of("pg1", SILENT, port(PortVerdict.ANSWERS)),),
         machines=(Machine(name="pg1"),),
         commands=(),
@@ -446,7 +446,7 @@ EXAMPLES = (
     ),
     Example(
         name="a reload in a jam has left its sessions behind: they stay",
-        row=_row("its API is silent, its PostgreSQL answers"),
+        row=_row("its API is silent, its PostgreSQL answers, and the leader key is its own"),
         facts=(of("pg1", SILENT, port(PortVerdict.ANSWERS)),),
         old=((77, "pg1", 3),),
         commands=(BAR_1,),
@@ -620,6 +620,22 @@ EXAMPLES = (
         facts=(of("pg1", SILENT, port(PortVerdict.ANSWERS)),),
         kind=ServiceKind.REPLICAS,
         commands=(BAR_1,),
+    ),
+    Example(
+        name="a primary with a silent API, behind the replicas' port: its checks go on there",
+        row=_row("its API is silent, its PostgreSQL answers, and HAProxy has it down", REPLICA_ROWS),
+        facts=(of("pg1", SILENT, port(PortVerdict.ANSWERS)),),
+        machines=(Machine(name="pg1"),),
+        kind=ServiceKind.REPLICAS,
+        commands=(),
+    ),
+    Example(
+        name="a primary that HAProxy alone cannot ask, behind the replicas' port",
+        row=_row("it answers, or nothing", REPLICA_ROWS),
+        facts=(of("pg1", rest(writes("pg1")), silent_s=0.1),),
+        machines=(Machine(name="pg1"),),
+        kind=ServiceKind.REPLICAS,
+        commands=(),
     ),
     Example(
         name="a frozen replica",

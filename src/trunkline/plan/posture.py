@@ -158,6 +158,11 @@ class Case:
         return self.server.health is Health.DRAIN and not self.stuck & {Sticky.DRAIN, Sticky.MAINT}
 
     @property
+    def is_down(self) -> bool:
+        """HAProxy has taken it out: suspended checks would keep nobody there."""
+        return self.server.health is Health.DOWN
+
+    @property
     def is_check_silent(self) -> bool:
         """HAProxy's own check has no answer from its API, whatever ours has."""
         silent_s = self.facts.check_silent_s
@@ -272,6 +277,12 @@ PRIMARY_ROWS = (
         fits=lambda case: case.is_silent and _is_dead(case.port),
     ),
     Row(
+        when="its API is silent, its PostgreSQL answers, the leader key is its own, and HAProxy has it down already",
+        then="it is left to HAProxy's checks, and gets sessions again when it has answered",
+        stance=Stance.CHECKS,
+        fits=lambda case: _may_be_kept(case) and case.holds_key and case.is_down,
+    ),
+    Row(
         when="its API is silent, its PostgreSQL answers, and the leader key is its own",
         then="nobody is cut off: its checks are suspended for as long as that lasts",
         stance=Stance.KEPT,
@@ -302,6 +313,12 @@ REPLICA_ROWS = (
     ),
     ELSEWHERE_ROW,
     Row(
+        when="its API is silent, its PostgreSQL answers, and HAProxy has it down already",
+        then="it is left to HAProxy's checks: it gets no sessions here, and nobody is cut off",
+        stance=Stance.CHECKS,
+        fits=lambda case: _may_be_kept(case) and case.is_down,
+    ),
+    Row(
         when="its API is silent, and its PostgreSQL answers",
         then="nobody is cut off: its checks are suspended for as long as that lasts",
         stance=Stance.KEPT,
@@ -323,7 +340,7 @@ REPLICA_ROWS = (
         when="it answers, and HAProxy's own check had no answer",
         then="it stays as it is, and its checks are suspended",
         stance=Stance.KEPT,
-        fits=lambda case: _is_heard_by_us_alone(case) and not _is_dead(case.port),
+        fits=lambda case: _is_heard_by_us_alone(case) and not _is_dead(case.port) and not case.is_down,
     ),
     Row(
         when="it answers, or nothing is known",
