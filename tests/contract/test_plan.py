@@ -40,6 +40,7 @@ async def test_nothing_is_to_do_while_all_is_well(run: Supervised) -> None:
 
 
 async def test_a_silent_api_is_answered_by_the_second_opinion(run: Supervised, cluster: FakeCluster) -> None:
+    cluster.config["ttl"] = 90  # HAProxy's own checks wait for a third of it
     run.write(WITHOUT)
     await run.serve()
     cluster.apis["pg1"].fall_silent()
