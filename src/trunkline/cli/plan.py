@@ -74,9 +74,14 @@ def explain(
         raise UsageError(f"there is no member {member!r}", hint=f"the members are {', '.join(names) or 'not known'}")
     members = [it for cluster in status.clusters for it in cluster.members if member in (None, it.name)]
     if as_json:
-        told = {"is_agent_running": is_running, "members": [_explained(it, plans) for it in members]}
+        told = {
+            "is_agent_running": is_running,
+            "members": [_explained(it, plans) for it in members],
+            "services": [asdict(it) for cluster in status.clusters for it in cluster.services],
+        }
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
     else:
+        _say(_ports(status))
         _say(line for it in members for line in _member(it, plans, "the agent" if is_running else "an agent"))
 
 
@@ -105,6 +110,13 @@ def _service(it: ServicePlan) -> Iterator[str]:
         yield f"     {command.reason}"
     if not it.commands:
         yield "  nothing to do"
+
+
+def _ports(status: Status) -> Iterator[str]:
+    """Whom a port that is closed keeps from every member."""
+    for service in (it for cluster in status.clusters for it in cluster.services):
+        if status.haproxy.problem == "" and not service.is_open:
+            yield f"{service.service}: {service.sentence}"
 
 
 def _explained(member: MemberStatus, plans: tuple[ServicePlan, ...]) -> dict[str, object]:
