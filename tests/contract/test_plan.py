@@ -116,6 +116,10 @@ async def test_what_cannot_be_said(run: Supervised) -> None:
     code, _, err = await said(run, "plan")
     assert code != 0
     assert "HINT" in err
+    run.write(WITHOUT)
+    code, out, _ = await said(run, "explain")
+    assert code == 0
+    assert "what an agent would decide is not known: " in out
     await run.serve()
     code, _, err = await said(run, "explain", "nobody")
     assert code == 2
