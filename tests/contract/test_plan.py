@@ -11,6 +11,7 @@ import pytest
 from supervised import Supervised
 
 from trunkline.adapters.agent_page import PLAN, fetch
+from trunkline.plan.posture import PRIMARY_ROWS, REPLICA_ROWS
 from trunkline.testing.fake_cluster import FakeCluster
 
 pytestmark = pytest.mark.haproxy
@@ -130,3 +131,13 @@ async def test_the_table_is_printed_without_a_cluster(run: Supervised) -> None:
     code, out, _ = await said(run, "plan", "--posture")
     assert code == 0
     assert "nothing else is known: it is left to HAProxy's checks" in out
+    code, out, _ = await said(run, "plan", "--posture", "--json")
+    assert code == 0
+    table = json.loads(out)
+    assert [len(rows) for rows in table.values()] == [len(PRIMARY_ROWS), len(REPLICA_ROWS)]
+    assert table["primary"][-1] == {
+        "number": len(PRIMARY_ROWS),
+        "stance": "checks",
+        "when": "nothing else is known",
+        "then": "it is left to HAProxy's checks",
+    }

@@ -44,7 +44,10 @@ def plan(
     Everybody is asked: each member's API, then its port, who holds the leader key, and HAProxy.
     """
     if posture:
-        _say(_posture())
+        if as_json:
+            sys.stdout.write(json.dumps(_posture_as_json(), indent=2) + "\n")
+        else:
+            _say(_posture())
         return
     settings = settings_from(config, patroni, scope, patroni_config, directory=directory)
     plans = asyncio.run(read_plans(settings))
@@ -157,6 +160,17 @@ def _posture() -> Iterator[str]:
     for title, rows in (("of the primary's port", PRIMARY_ROWS), ("of the replicas' ports", REPLICA_ROWS)):
         yield f"A member {title}: the first row that fits decides."
         yield from (f"  {number:2}. {_row(row)}" for number, row in enumerate(rows, start=1))
+
+
+def _posture_as_json() -> dict[str, object]:
+    return {name: _rows(rows) for name, rows in (("primary", PRIMARY_ROWS), ("replicas", REPLICA_ROWS))}
+
+
+def _rows(rows: tuple[Row, ...]) -> list[dict[str, object]]:
+    return [
+        {"number": number, "stance": row.stance.value, "when": row.when, "then": row.then}
+        for number, row in enumerate(rows, start=1)
+    ]
 
 
 def _row(row: Row) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from trunkline.model.cluster import MemberAnswer, Role
-from trunkline.model.facts import LeaderKey, MemberFacts, PortVerdict, Sticky
+from trunkline.model.facts import OTHER_MEMBERS, LeaderKey, MemberFacts, PortVerdict, Sticky
 from trunkline.model.intent import Drain
 from trunkline.model.proxy import Health, ServerState, is_same_address
 
@@ -113,6 +113,16 @@ class Case:
         if key is None or key.age_s > KEY_FRESH_S or key.holder != self.facts.name:
             return False
         return key.remaining_s is None or key.remaining_s > FENCE_BEFORE_S
+
+    @property
+    def is_key_old(self) -> bool:
+        """The leader key was read too long ago to count."""
+        return self.key is not None and self.key.age_s > KEY_FRESH_S
+
+    @property
+    def is_key_hearsay(self) -> bool:
+        """No store has told of the leader key, others have."""
+        return self.key is not None and self.key.source == OTHER_MEMBERS
 
     @property
     def has_lost_key(self) -> bool:
@@ -235,7 +245,7 @@ PRIMARY_ROWS = (
         fits=lambda case: case.passes and case.is_check_silent,
     ),
     Row(
-        when="it passes the truth check, whatever the store says or does not say",
+        when="it passes the truth check and its port does not contradict, whatever the store says, even if it is gone",
         then="it serves",
         stance=Stance.SERVES,
         fits=lambda case: case.passes,
@@ -283,6 +293,12 @@ PRIMARY_ROWS = (
         fits=lambda case: _may_be_kept(case) and case.holds_key and case.is_down,
     ),
     Row(
+        when="its API is silent, its PostgreSQL answers, and /cluster of others, for want of a store, says it leads",
+        then="nobody is cut off: its checks are suspended for as long as that lasts",
+        stance=Stance.KEPT,
+        fits=lambda case: _may_be_kept(case) and case.holds_key and case.is_key_hearsay,
+    ),
+    Row(
         when="its API is silent, its PostgreSQL answers, and the leader key is its own",
         then="nobody is cut off: its checks are suspended for as long as that lasts",
         stance=Stance.KEPT,
@@ -293,6 +309,12 @@ PRIMARY_ROWS = (
         then="it gets no new sessions: a kernel may accept for a node that is frozen",
         stance=Stance.CLOSED,
         fits=lambda case: case.is_silent and case.port is PortVerdict.SILENT,
+    ),
+    Row(
+        when="its API is silent, and the leader key was read more than 1 s ago",
+        then="that is no key any more: it is left to HAProxy's checks",
+        stance=Stance.CHECKS,
+        fits=lambda case: case.is_silent and case.is_key_old,
     ),
     Row(
         when="nothing else is known",
