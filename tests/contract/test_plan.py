@@ -127,6 +127,18 @@ async def test_what_cannot_be_said(run: Supervised) -> None:
     assert "the members are pg1, pg2, pg3" in err
 
 
+async def test_all_apis_are_silent(run: Supervised, cluster: FakeCluster) -> None:
+    run.write(WITHOUT)
+    await run.serve()
+    for api in cluster.apis.values():
+        await api.refuse()
+    code, out, _ = await said(run, "explain", "pg1")
+    assert code == 0
+    assert "an agent: " in out
+    assert "its API was silent" in out
+    assert "its PostgreSQL answers" in out
+
+
 async def test_the_table_is_printed_without_a_cluster(run: Supervised) -> None:
     code, out, _ = await said(run, "plan", "--posture")
     assert code == 0
