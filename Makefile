@@ -40,7 +40,7 @@ lint: $(STAMP)   ## ruff, mypy --strict, import contracts
 	$(BIN)/mypy src tests benchmarks
 	$(BIN)/lint-imports
 
-bench: $(STAMP)  ## what it is worth and what it costs, beside what others do; one part: ARGS="fleet"
+bench: $(STAMP)  ## what it is worth and what it costs, beside what others do, in 70 minutes; less: ARGS="--rounds 2", ARGS="fleet"
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean:           ## all that the targets above made

@@ -32,6 +32,7 @@ from trunkline.lab.load import INSERT, READ_ONLY, WRITTEN, Load, looping_clients
 from trunkline.lab.patroni_config import TTL_S
 
 ROUNDS = 50
+ROUND_TAKES_S = TTL_S + 15
 STAYING, LOOPING = 2, 2
 PAUSE_S = 0.01
 LOOP_PAUSE_S = 0.05
@@ -100,7 +101,8 @@ def fence(
         raise HAProxyError("no HAProxy found", hint=DEMO_HINT)
     with running_lab() as lab:
         about = machine(haproxy=str(found[0]), members=len(lab.members), ttl_s=TTL_S)
-        say(f"{rounds} rounds of about {TTL_S + 15} s, with HAProxy {found[0]}")
+        minutes = rounds * ROUND_TAKES_S / 60
+        say(f"{rounds} rounds, about {minutes:.0f} min (fewer: --rounds N), with HAProxy {found[0]}")
         everybody = contenders(lab, found[0])
         for contender in everybody.values():
             contender.start()

@@ -31,7 +31,7 @@ from trunkline.lab.ports import free_offset
 
 # A demo starts at 0 and the tests at 9000; all may run at once, if not to the benefit of the numbers.
 FIRST_OFFSET = 19_000
-ROUND_TAKES_S = 20
+ROUND_TAKES_S = 25
 ROUNDS = 10
 PLACE = Path("bench-results/reroute")
 
@@ -51,6 +51,11 @@ FAULTS: dict[FaultName, Fault] = {
     FaultName.NODE_LOSS: LOST_NODE,
     FaultName.FREEZE: FROZEN_NODE,
 }
+
+
+def takes_s(rounds: int) -> int:
+    """About how long so many rounds of everything take, with one HAProxy."""
+    return rounds * len(FAULTS) * len(SIDES) * ROUND_TAKES_S
 
 
 def reroute(
@@ -99,7 +104,10 @@ def _run(
         machine = report.describe(lab, chosen, clients=clients, taken_at=taken_at)
         played: list[Round] = []
         total = len(chosen) * rounds * len(faults) * len(SIDES)
-        _say(f"{total} rounds of about {ROUND_TAKES_S} s, {clients} clients; {', '.join(map(str, chosen))}")
+        _say(
+            f"{total} rounds, about {total * ROUND_TAKES_S / 60:.0f} min (fewer: --rounds N, --fault NAME), "
+            f"{clients} clients; {', '.join(map(str, chosen))}"
+        )
         for each in _play_all(lab, chosen, faults, rounds=rounds, clients=clients):
             played.append(each)
             _say(f"{len(played)}/{total} {report.round_in_words(each)}")

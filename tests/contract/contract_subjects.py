@@ -20,10 +20,12 @@ from trunkline.plan.paths import run_paths
 from trunkline.render.haproxy import haproxy_files
 from trunkline.testing.fake_cluster import FakeCluster
 from trunkline.testing.fake_haproxy import FakeHAProxy
-from trunkline.wire.startup import startup_packet
+from trunkline.wire.startup import SSL_REQUEST, startup_packet
 
 PATIENCE_S = 10.0
-PASSWORD_PLEASE = b"R\0\0\0\x08\0\0\0\x03"
+PASSWORD_PLEASE, NO_TLS = b"R\0\0\0\x08\0\0\0\x03", b"N"
+ANSWERS = {startup_packet(): PASSWORD_PLEASE, SSL_REQUEST: NO_TLS}
+"""To an agent that asks who is there. Clients of these tests say other things."""
 POLL_S = 0.02
 
 
@@ -57,9 +59,9 @@ class Postgres:
         first = b""
         with suppress(ConnectionError):
             first = await reader.read(4096)
-        if first == startup_packet() and not self.is_silent:
-            writer.write(PASSWORD_PLEASE)
-        elif first and first != startup_packet():
+        if not self.is_silent and first in ANSWERS:
+            writer.write(ANSWERS[first])
+        elif first and first not in ANSWERS:
             self.clients.put_nowait(_address(writer, "peername"))
         with suppress(ConnectionError):
             while await reader.read(4096):

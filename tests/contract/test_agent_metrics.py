@@ -30,6 +30,9 @@ async def test_every_member_and_source_is_told(run: Supervised) -> None:
     assert value(text, "trunkline_cycle_seconds_count", {}) > 0
     assert value(text, "trunkline_fenced_sessions_total", PRIMARY) == 0
     assert value(text, "trunkline_plan_failures_total", PRIMARY) == 0
+    for name in ("role_changes_total", "reroute_seconds_count", "gap_seconds_count", "released_connections_total"):
+        assert value(text, f"trunkline_{name}", PRIMARY) == 0
+    assert not values(text, "trunkline_role_changes_total", {"service": "postgres_replicas"})
     status, own = await fetched(run, "/metrics")
     assert status == 200
     assert "haproxy_process_nbthread" in own

@@ -100,6 +100,30 @@ async def test_an_agent_that_hangs_is_not_waited_for(run: Supervised) -> None:
     await run.stop()
 
 
+async def test_two_that_claim_to_be_the_primary_are_warned_of_wherever_a_member_is_explained(
+    run: Supervised, cluster: FakeCluster
+) -> None:
+    await run.serve()
+    await run.said("steering HAProxy")
+    _, out, _ = await said(run, "explain")
+    assert "WARNING" not in out
+    cluster.leader = "pg2"
+    claim = cluster.answer("pg2", "/primary", {})
+    cluster.leader = "pg1"
+    cluster.apis["pg2"].answers["/primary"] = claim
+    await run.said("several members claim to be the primary")
+    for words in (("explain",), ("explain", "pg3")):
+        _, out, _ = await said(run, *words)
+        assert out.splitlines()[-1].startswith(
+            "WARNING: postgres_primary: several members claim to be the primary: pg1"
+        )
+    _, out, _ = await said(run, "explain", "--json")
+    (warned,) = json.loads(out)["warnings"]
+    assert warned["services"] == ["postgres_primary"]
+    assert "pg1 (timeline 1), pg2 (timeline 1)" in warned["warning"]
+    await run.stop()
+
+
 async def has_decided(run: Supervised) -> bool:
     """The agent has looked at every member."""
     told = await fetch(run.agent_page, PLAN, timeout_s=2.0)

@@ -1,5 +1,6 @@
 """`trunkline run` over real HAProxies: it starts, serves and stops without a trace, or says what is in the way."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ from contract_subjects import Postgres
 from supervised import Supervised
 
 pytestmark = pytest.mark.haproxy
+WELL = b"WATCHDOG=1"
 
 
 async def test_serves_and_ends_without_a_trace(run: Supervised, postgres: dict[str, Postgres]) -> None:
@@ -20,6 +22,29 @@ async def test_serves_and_ends_without_a_trace(run: Supervised, postgres: dict[s
     assert "maxconn" in run.words
     await run.stop()
     assert not list(run.directory.glob("*.sock*"))
+
+
+async def test_the_service_manager_is_told_that_it_is_ready_and_well_until_the_last_session_has_ended(
+    run: Supervised, postgres: dict[str, Postgres], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.directory.mkdir(mode=0o700)
+    run.write({"haproxy": {**run.settings["haproxy"], "drain_timeout_s": 60}})
+    said = list[bytes]()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(run.directory / "notify"))
+        asyncio.get_running_loop().add_reader(manager, lambda: said.append(manager.recv(1000)))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(run.directory / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "300000")
+        await run.serve()
+        _, client = await run.session(postgres)
+        ready = said.index(b"READY=1\nSTATUS=HAProxy serves")
+        await run.until(lambda: said[ready:].count(WELL) >= 3)
+        run.process.send_signal(signal.SIGTERM)
+        await run.until(lambda: b"STOPPING=1" in said)
+        await run.until(lambda: said[said.index(b"STOPPING=1") :].count(WELL) >= 3)
+        client.close()
+        assert await run.ended() == 0
+        asyncio.get_running_loop().remove_reader(manager)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")

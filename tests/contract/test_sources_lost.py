@@ -306,6 +306,38 @@ async def test_the_port(run: Supervised, cluster: FakeCluster, postgres: dict[st
     await run.stop()
 
 
+async def test_a_postmaster_that_hangs(run: Supervised, cluster: FakeCluster, postgres: dict[str, Postgres]) -> None:
+    """Its sessions go on and its API is well: what is seen of it is that new clients come, and nobody greets them."""
+    await steered(run)
+    async with nobody_is_cut_off(run, postgres):
+        postgres["pg1"].is_silent = True
+        await served(run, postgres)  # as far as HAProxy can know
+        await run.said(CLOSED)
+        waiting = asyncio.create_task(served(run, postgres))
+        await run.until(lambda: is_held(run))
+        await asyncio.sleep(LONG_S)  # nothing comes, which nobody announces
+        assert not waiting.done()
+        postgres["pg1"].is_silent = False
+        await waiting
+        await told_once(run, CLOSED, OPENED)
+        postgres["pg1"].refuse()
+        waiting = asyncio.create_task(served(run, postgres))
+        await run.said(CLOSED, 2)
+        await postgres["pg1"].start()
+        await waiting
+        await run.said(OPENED, 2)
+        for name in ("pg2", "pg3"):
+            postgres[name].is_silent = True
+        for _ in range(4):  # at each of them, as far as HAProxy can know
+            await run.connect(run.ports[1])
+        for name in ("pg2", "pg3"):
+            await run.said(f"trunkline stick postgres_replicas/{name} drain ({name}: it says that it runs")
+        for name in ("pg2", "pg3"):
+            postgres[name].is_silent = False
+            await run.said(f"trunkline unstick postgres_replicas/{name} drain")
+    await run.stop()
+
+
 async def is_held(run: Supervised) -> bool:
     view = await run.view()
     return view is not None and view.held_at("postgres_primary") > 0

@@ -20,6 +20,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from trunkline.adapters.files import read_text
 from trunkline.lab import Lab
 from trunkline.lab.ending import end_lab, members_of
 from trunkline.lab.layout import plan_layout
@@ -104,12 +105,27 @@ def test_detached_it_keeps_every_promise_and_stop_leaves_nothing(root: Path, por
         assert (root / file).stat().st_mode & 0o077 == 0, file
     assert root.stat().st_mode & 0o077 == 0
 
+    for part in ("agent", "haproxy"):
+        assert_found_again(described[part])
     again = run("--dir", str(root), "--port-offset", str(port_offset), "--detach")
     assert again.returncode == 1
     assert "a lab runs in" in again.stderr
     stopped = run("stop", "--dir", str(root))
     assert stopped.returncode == 0, stopped.stderr
     assert_nothing_is_left(root, port_offset)
+
+
+def assert_found_again(process: dict[str, Any]) -> None:
+    """Killed, it is started anew, and who has read lab.json finds it."""
+    file = Path(process["pid_file"])
+    assert file.read_text().split() == [str(process["pid"])]
+    os.kill(process["pid"], signal.SIGKILL)
+
+    def is_another() -> bool:
+        noted = (read_text(file) or "").strip()
+        return noted not in ("", str(process["pid"])) and Path(f"/proc/{noted}").exists()
+
+    assert wait_until(is_another, timeout_s=START_TIMEOUT_S)
 
 
 def in_recovery(described: dict[str, Any], service: str) -> tuple[bool, bool]:

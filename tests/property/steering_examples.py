@@ -467,6 +467,21 @@ EXAMPLES = (
         commands=(DOWN_1, f"trunkline close {P}/pg2", BAR_1),
     ),
     Example(
+        name="a replica whose postmaster hangs",
+        row=_row("it says that it runs", REPLICA_ROWS),
+        facts=(of("pg1", rest(answer("pg1")), port(PortVerdict.SILENT)),),
+        kind=ServiceKind.REPLICAS,
+        commands=(CLOSE_1,),
+    ),
+    Example(
+        name="the port of the primary, which has no business with replicas",
+        row=_row("it answers, or nothing", REPLICA_ROWS),
+        facts=(of("pg1", rest(writes("pg1")), port(PortVerdict.SILENT)),),
+        machines=(Machine(name="pg1"),),
+        kind=ServiceKind.REPLICAS,
+        commands=(),
+    ),
+    Example(
         name="a replica whose name has another address",
         row=_row("Patroni has it at another address", REPLICA_ROWS),
         facts=(replace(of("pg1", SILENT, port(PortVerdict.ANSWERS)), address=THERE),),

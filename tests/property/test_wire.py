@@ -224,6 +224,8 @@ def server(draw: st.DrawFn, proxy: str, name: str) -> ServerState:
         last_change_s=draw(counts),
         is_backup=draw(st.booleans()),
         sessions_limit=draw(st.none() | counts),
+        total=draw(counts),
+        failed_connects=draw(counts),
     )
 
 

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 AGENT = """
 import sys
 sys.argv = ["trunkline", "agent"]
@@ -17,8 +19,9 @@ def test_the_agent_has_nothing_that_draws_and_nothing_that_renders() -> None:
     assert ran.stdout.split() == []
 
 
-def test_its_help_is_drawn_like_all_others() -> None:
-    command = [sys.executable, "-m", "trunkline", "agent", "--help"]
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_its_help_is_drawn_like_all_others(flag: str) -> None:
+    command = [sys.executable, "-m", "trunkline", "agent", flag]
     ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert "╭─ Options" in ran.stdout
 

@@ -7,7 +7,7 @@ first answer is of no interest, and the connection is closed.
 import asyncio
 
 from trunkline.model.facts import PortVerdict
-from trunkline.wire.startup import startup_packet, verdict
+from trunkline.wire.startup import SSL_REQUEST, startup_packet, verdict
 
 ANSWER_BYTES = 4096
 
@@ -31,6 +31,21 @@ async def probe(host: str, port: int, *, timeout_s: float) -> PortVerdict:
         return PortVerdict.CLOSING
     except OSError:  # no route to the host
         return PortVerdict.SILENT
+
+
+async def is_awake(host: str, port: int, *, timeout_s: float) -> bool:
+    """Whether somebody there asks which encryption is wished for, or what else, within `timeout_s` seconds. Nothing of
+    it is in PostgreSQL's log, unless that has each connection; and it says less than `probe`."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                writer.write(SSL_REQUEST)
+                return bool(await reader.read(1))
+            finally:
+                writer.close()
+    except OSError:  # TimeoutError is one
+        return False
 
 
 async def outlast(host: str, port: int, *, for_s: float) -> bool:

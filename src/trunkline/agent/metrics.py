@@ -10,6 +10,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from trunkline.agent.steering import Seen, SourceAges
+from trunkline.model.desired import ServiceKind
 from trunkline.model.receipt import Receipt
 from trunkline.plan.posture import Stance
 from trunkline.plan.steering import judge_members
@@ -57,6 +58,9 @@ class Metrics(Collector):
         self._fenced.labels(*place).inc(seen.ended)
         released = sum(count for proxy, count, _ in seen.lease.released if proxy == place[1])
         self._released.labels(*place).inc(released)
+        if seen.situation.kind is ServiceKind.PRIMARY:
+            for it in (self._changes, self._reroute, self._gap):
+                it.labels(*place)  # at zero before the first role change: a series that begins at one has no rate
 
     def cycled(self, seconds: float, problem: str) -> None:
         """A whole cycle."""

@@ -28,6 +28,7 @@ from trunkline.agent.keeper import Keeper, Place
 from trunkline.agent.offspring import Offspring, end_orphan
 from trunkline.agent.supervisor import Supervisor
 from trunkline.agent.tasks import Tasks
+from trunkline.agent.watchdog import stay_well
 from trunkline.config.settings import Settings
 from trunkline.errors import HAProxyError, TrunklineError
 from trunkline.model.desired import HostFacts, Paths
@@ -87,12 +88,14 @@ async def run(
         await end_orphan(directory)
         if settings.agent.enabled:
             offspring = Offspring(agent_command, check_log.bind(check_log_name(place.paths)))
-        try:
-            await _supervise(supervisor, signals, load_settings, offspring)
-        finally:
-            notify("STOPPING=1")
-            drain_timeout_s = supervisor.settings.haproxy.drain_timeout_s
-            await supervisor.keeper.stop(drain_timeout_s=drain_timeout_s, at_once=signals.stop_at_once)
+        async with Tasks() as to_the_end:
+            to_the_end.start("stay well", stay_well)  # while sessions may end, too
+            try:
+                await _supervise(supervisor, signals, load_settings, offspring)
+            finally:
+                notify("STOPPING=1")
+                drain_timeout_s = supervisor.settings.haproxy.drain_timeout_s
+                await supervisor.keeper.stop(drain_timeout_s=drain_timeout_s, at_once=signals.stop_at_once)
 
 
 async def _supervise(

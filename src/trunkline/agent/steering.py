@@ -15,6 +15,7 @@ from typing import NoReturn, Protocol
 import structlog
 
 from trunkline.adapters.runtime_socket import MasterSocket, RuntimeSocket
+from trunkline.agent.arrivals import Arrivals
 from trunkline.agent.executor import Executor
 from trunkline.agent.gone import Gone
 from trunkline.agent.hearing import Hearing
@@ -118,6 +119,7 @@ class Steering:
         self._gone = Gone()
         self._up: dict[str, frozenset[str]] = {}
         self._counters: dict[str, Counter] = {}
+        self._arrivals = Arrivals()
         self._old = OldWorkers(master, self._wake_those_of)
         self._hearing = Hearing(time.monotonic())
         self._observed_at = time.monotonic()
@@ -206,6 +208,8 @@ class Steering:
     async def _steer(self, cluster: Steered, situation: Situation, view: View, now: float) -> tuple[Deed, ...]:
         if situation.state.name == next(it.proxy for it in cluster.services if not it.serves_standby_leader):
             self._set_pace(cluster, situation, now)
+        for server in self._arrivals.since_last(situation.state):
+            cluster.watcher.came(server)
         if situation.kind is ServiceKind.PRIMARY:
             served = [it for it in situation.state.servers if it.takes_sessions and not it.is_backup]
             self._count(cluster, situation.state.name, served, now)

@@ -1,5 +1,6 @@
 """What is known of one member, and what of it is a fact for a decision. Asking is `watching`: nothing here waits."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,7 @@ class Member:
     check_silent_at: float | None = None
     check_passed_at: float = 0.0
     is_served: bool = False
+    came: asyncio.Event = field(default_factory=asyncio.Event)
     spread: float = 1.0
     strangers: frozenset[str] = frozenset()
 

@@ -15,7 +15,7 @@ from functools import partial
 from typing import NoReturn
 
 from trunkline.adapters.patroni_rest import PatroniRest
-from trunkline.adapters.postgres_port import outlast, probe
+from trunkline.adapters.postgres_port import is_awake, outlast, probe
 from trunkline.agent.lag import Lags
 from trunkline.agent.leader import LeaderSource, Preferring
 from trunkline.agent.other_members import OtherMembers
@@ -40,6 +40,10 @@ OUTLAST_S = 25.0
 """A connection that waits for PostgreSQL's end is renewed so often: authentication_timeout is 60 s by default."""
 
 OUTLAST_PAUSE_S = 1.0
+KNOCK_TIMEOUT_S, KNOCK_PAUSE_S = 1.0, 2.0
+KNOCKS_PER_S = 100.0
+"""All members of all clusters together, with new sessions at each of them."""
+
 PATIENCE = 0.8
 SPREAD = 0.1
 """A question comes by up to this part earlier, so that those of many members do not keep falling together."""
@@ -146,6 +150,12 @@ class Watcher:
                 self._served.set()
             member.is_served = is_served
 
+    def came(self, server: str) -> None:
+        """HAProxy has sent new sessions there: if they found nobody, somebody has to notice."""
+        for member in self._members.values():
+            if member.server.name == server:
+                member.came.set()
+
     def check_was_silent(self, server: str) -> None:
         """HAProxy has told that a check of its own had no answer."""
         for member in self._members.values():
@@ -182,7 +192,8 @@ class Watcher:
         return key.remaining_s if key is not None else None
 
     def _begin(self, name: str) -> None:
-        for task, eternal in zip(_tasks_of(name), (self._ask_rest, self._ask_port, self._stay), strict=True):
+        eternals = self._ask_rest, self._ask_port, self._knock, self._stay
+        for task, eternal in zip(_tasks_of(name), eternals, strict=True):
             self._tasks.start(task, partial(eternal, self._members[name]))
 
     def _forget(self, name: str) -> None:
@@ -270,6 +281,17 @@ class Watcher:
                     self._changed()
             await self._pauses.pause(asked_at, lambda: self._own_pace.port_s)
 
+    async def _knock(self, member: Member) -> NoReturn:
+        """Where new sessions have come: is anybody there to take them? A postmaster that hangs leaves the sessions that
+        there are alone, and its API sees nothing of it."""
+        postgres = member.server.postgres
+        while True:
+            await member.came.wait()
+            member.came.clear()
+            if not await is_awake(postgres.address, postgres.port, timeout_s=KNOCK_TIMEOUT_S):
+                self._has_news()
+            await asyncio.sleep(max(KNOCK_PAUSE_S, self._crowd[1] / KNOCKS_PER_S))
+
     async def _stay(self, member: Member) -> NoReturn:
         """While it is served, a connection to it that ends when PostgreSQL does, or its authentication_timeout."""
         postgres = member.server.postgres
@@ -310,5 +332,5 @@ class Watcher:
         return min(self._own_pace.key_s, SOON_PACE_S)
 
 
-def _tasks_of(member: str) -> tuple[str, str, str]:
-    return f"ask {member}", f"probe {member}", f"stay with {member}"
+def _tasks_of(member: str) -> tuple[str, str, str, str]:
+    return f"ask {member}", f"probe {member}", f"knock at {member}", f"stay with {member}"

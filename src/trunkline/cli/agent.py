@@ -61,6 +61,11 @@ def _host(settings: Settings, paths: Paths) -> HostFacts:
     return host_facts(settings, find_running(paths))
 
 
-app = typer.Typer(name="trunkline", pretty_exceptions_enable=False, add_completion=False)
+app = typer.Typer(
+    name="trunkline",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 app.command()(agent)
 app.callback()(lambda: None)

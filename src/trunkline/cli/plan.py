@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import asdict
 from typing import Annotated
 
@@ -77,17 +77,20 @@ def explain(
     if member is not None and member not in names:
         raise UsageError(f"there is no member {member!r}", hint=f"the members are {', '.join(names) or 'not known'}")
     members = [it for cluster in status.clusters for it in cluster.members if member in (None, it.name)]
+    warned = _warned(plans, {it.service for member in members for it in member.services})
     if as_json:
         told = {
             "is_agent_running": is_running,
             "members": [_explained(it, plans) for it in members],
             "services": [asdict(it) for cluster in status.clusters for it in cluster.services],
+            "warnings": [{"warning": warning, "services": services} for warning, services in warned.items()],
         }
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
     else:
         _say(_ports(status))
         _say(iter([f"what an agent would decide is not known: {problem}"] if problem else []))
         _say(line for it in members for line in _member(it, plans, "the agent" if is_running else "an agent"))
+        _say(f"WARNING: {', '.join(services)}: {warning}" for warning, services in warned.items())
 
 
 async def _both(settings: Settings) -> tuple[tuple[ServicePlan, ...], Status, str | None]:
@@ -134,6 +137,15 @@ def _explained(member: MemberStatus, plans: tuple[ServicePlan, ...]) -> dict[str
         for it in member.services
     ]
     return asdict(member) | {"services": services}
+
+
+def _warned(plans: tuple[ServicePlan, ...], services: Set[str]) -> dict[str, list[str]]:
+    """What is warned of in these services, and in which of them."""
+    warned: dict[str, list[str]] = {}
+    for it in plans:
+        for warning in it.warnings if it.service in services else ():
+            warned.setdefault(warning, []).append(it.service)
+    return warned
 
 
 def _stances(plans: tuple[ServicePlan, ...]) -> dict[tuple[str, str], MemberStance]:

@@ -1,7 +1,8 @@
 """`lab.json`: what outsiders (scripts, people, other tools) need to use a running lab. A stable interface.
 
-Written whole when the lab is complete, and again whenever a process in it has been started anew. It holds the
-superuser's password, so only its owner can read it.
+Written whole when the lab is complete, and again when the live view of the demo has brought members back. HAProxy and
+the agent are started anew by `trunkline run`, which knows nothing of this file: `pid_file` says where the pid of the
+moment stands. It holds the superuser's password, so only its owner can read it.
 """
 
 import json
@@ -19,7 +20,8 @@ FILE = "lab.json"
 
 
 def describe(lab: Lab, balancer: Balancer) -> dict[str, object]:
-    """The content of lab.json; addresses are "host:port", a pid is null while the process is down."""
+    """The content of lab.json; addresses are "host:port", a pid is null where the process was down at that moment.
+    `pid_file`: a file with one number, of a process that has ended until the next one has begun; null without one."""
     etcd, agent = lab.processes.alive(ETCD), balancer.agent
     return {
         "scope": SCOPE,
@@ -28,10 +30,14 @@ def describe(lab: Lab, balancer: Balancer) -> dict[str, object]:
         "settings": str(balancer.settings),
         "haproxy": {
             "pid": balancer.haproxy_pid,
+            "pid_file": str(balancer.haproxy_pid_file),
             "config": str(balancer.config),
             "socket": str(balancer.admin_socket),
         },
-        "agent": {"pid": agent.pid if agent else None},
+        "agent": {
+            "pid": agent.pid if agent else None,
+            "pid_file": str(balancer.agent_pid_file) if balancer.has_agent else None,
+        },
         "etcd": {"pid": etcd.pid if etcd else None, "url": lab.layout.etcd_url},
         "members": [
             {

@@ -69,20 +69,23 @@ class Balancer:
     @property
     def haproxy_pid(self) -> int | None:
         """HAProxy's master process, if it runs."""
-        try:
-            return int((self.directory / "haproxy.pid").read_text().split()[0])
-        except (OSError, ValueError, IndexError):
-            return None
+        process = _noted(self.haproxy_pid_file)
+        return process.pid if process else None
+
+    @property
+    def haproxy_pid_file(self) -> Path:
+        """Where HAProxy's master notes its pid, each time that one is started."""
+        return self.directory / "haproxy.pid"
 
     @property
     def agent(self) -> ProcessId | None:
         """The agent, if one runs."""
-        try:
-            pid = int((self.directory / "agent.lock").read_text().split()[0])
-        except (OSError, ValueError, IndexError):
-            return None
-        stat = look_up(pid)
-        return stat.id if stat is not None and stat.is_alive else None
+        return _noted(self.agent_pid_file)
+
+    @property
+    def agent_pid_file(self) -> Path:
+        """Where the agent that steers notes its pid."""
+        return self.directory / "agent.lock"
 
     @property
     def config(self) -> Path:
@@ -198,6 +201,16 @@ class Balancer:
             return " / ".join(self.log.read_text(errors="replace").strip().splitlines()[-LAST_WORDS:])
         except OSError:
             return "it said nothing"
+
+
+def _noted(file: Path) -> ProcessId | None:
+    """The process whose pid is in this file, if it runs."""
+    try:
+        pid = int(file.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return None
+    stat = look_up(pid)
+    return stat.id if stat is not None and stat.is_alive else None
 
 
 def _merged(settings: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:

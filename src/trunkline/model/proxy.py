@@ -27,7 +27,8 @@ class ServerState:
 
     `check_status`: HAProxy's code of the last health check ("L7OK", "L4CON", "L7TOUT", "INI", ...), without the
     "* " that marks a check under way. `check_description`: the sentence with it. `check_duration_ms`: of that check.
-    `last_change_s`: seconds since the health changed. `address`: "host:port". `failed_connects`: of clients, so far.
+    `last_change_s`: seconds since the health changed. `address`: "host:port". `total`: sessions so far;
+    `failed_connects`: of clients, so far.
     """
 
     proxy: str
@@ -43,6 +44,7 @@ class ServerState:
     last_change_s: int = 0
     is_backup: bool = False
     sessions_limit: int | None = None
+    total: int = 0
     failed_connects: int = 0
 
     @property

@@ -25,6 +25,7 @@ CHECK_FRESH_S = 0.5
 YOUNG_S = 0.25
 """An answer that is younger than this was given after HAProxy's last check: that has not known better."""
 
+RUNNING = "running"
 NO_LONGER = frozenset({"stopping", "stopped", "crashed", "start failed", "initdb failed"})
 """States of Patroni in which PostgreSQL does not serve, or soon will not."""
 
@@ -147,6 +148,11 @@ class Case:
         if answer is None or answer.accepts_writes:
             return False
         return answer.role not in (Role.PRIMARY, Role.UNKNOWN) or answer.state in NO_LONGER
+
+    @property
+    def is_running_replica(self) -> bool:
+        """Its API has said so, of a PostgreSQL that it asks over a connection which it has had for long."""
+        return self.answer is not None and self.answer.state == RUNNING and not self.passes
 
     @property
     def is_late(self) -> bool:
@@ -351,6 +357,12 @@ REPLICA_ROWS = (
         then="it gets no new sessions: a kernel may accept for a node that is frozen",
         stance=Stance.CLOSED,
         fits=lambda case: case.is_silent and case.port is PortVerdict.SILENT,
+    ),
+    Row(
+        when="it says that it runs, and its PostgreSQL takes no connection",
+        then="it gets no new sessions and keeps those it has",
+        stance=Stance.CLOSED,
+        fits=lambda case: case.is_running_replica and case.port is not None and not _answers(case.port),
     ),
     Row(
         when="its replay is further behind than lag_limit_s",

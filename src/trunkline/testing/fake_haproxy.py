@@ -229,6 +229,7 @@ def _server(server: ServerState) -> dict[str, object]:
         "scur": server.sessions,
         "qcur": server.queued,
         "slim": "" if server.sessions_limit is None else server.sessions_limit,
+        "stot": server.total,
         "econ": server.failed_connects,
         "status": server.health,
         "act": int(not server.is_backup),

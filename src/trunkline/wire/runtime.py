@@ -25,12 +25,14 @@ FRONTEND, BACKEND, SERVER = "0", "1", "2"
 """The column `type` of `show stat`; 3 is a listener."""
 
 NEEDED = ("pxname", "svname", "type", "status", "scur", "qcur", "slim", "check_status", "check_code", "addr")
-USED = (*NEEDED, "check_duration", "check_desc", "last_chk", "lastchg", "bck", "iid")
+FAILED_CONNECTS = ("econ", "wretr", "wredis")
+USED = (*NEEDED, "check_duration", "check_desc", "last_chk", "lastchg", "bck", "iid", "stot", *FAILED_CONNECTS)
 MOST_DIGITS = 20
 NO_SUCH_PROXY = f"[{LINE_ERROR_SEVERITY}]: No such proxy."
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 Row = Mapping[str, str]
+NO_ROW: Row = dict.fromkeys(USED, "")
 
 
 class UnknownCommandError(RuntimeSocketError):
@@ -143,7 +145,7 @@ def parse_sessions(text: str, now: datetime) -> tuple[Session, ...]:
 
 
 def _rows(text: str) -> list[Row]:
-    """The columns of `USED` that there are."""
+    """The columns of `USED`, "" where this HAProxy has none."""
     rows: list[Row] = []
     header: list[str] = []
     used: list[str] = []
@@ -159,7 +161,8 @@ def _rows(text: str) -> list[Row]:
             elif line:
                 if len(line) != len(header):
                     raise _unusable("show stat")
-                rows.append(dict(zip(used, pick(line), strict=True)))
+                row = dict(zip(used, pick(line), strict=True))
+                rows.append(row if len(row) == len(USED) else {**NO_ROW, **row})
     except csv.Error:
         raise _unusable("show stat") from None
     if not header:
@@ -169,22 +172,22 @@ def _rows(text: str) -> list[Row]:
 
 def _proxy(name: str, rows: Iterable[Row]) -> ProxyState:
     of_type = {kind: [row for row in rows if row["type"] == kind] for kind in (FRONTEND, BACKEND, SERVER)}
-    frontend: Row = next(iter(of_type[FRONTEND]), {})
-    backend: Row = next(iter(of_type[BACKEND]), {})
+    frontend = next(iter(of_type[FRONTEND]), NO_ROW)
+    backend = next(iter(of_type[BACKEND]), NO_ROW)
     return ProxyState(
         name=name,
-        frontend_status=frontend.get("status", ""),
-        backend_status=backend.get("status", ""),
+        frontend_status=frontend["status"],
+        backend_status=backend["status"],
         frontend_sessions=_number(frontend, "scur"),
         sessions=_number(backend, "scur"),
         queued=_number(backend, "qcur"),
         servers=tuple(sorted((_server(row) for row in of_type[SERVER]), key=lambda server: server.name)),
-        ids=tuple(sorted({_number(row, "iid") for row in (frontend, backend) if row.get("iid")})),
+        ids=tuple(sorted({_number(row, "iid") for row in (frontend, backend) if row["iid"]})),
     )
 
 
 def _server(row: Row) -> ServerState:
-    sentences = (row.get("check_desc", ""), row.get("last_chk", ""))
+    sentences = (row["check_desc"], row["last_chk"])
     return ServerState(
         proxy=row["pxname"],
         name=row["svname"],
@@ -199,7 +202,8 @@ def _server(row: Row) -> ServerState:
         last_change_s=_number(row, "lastchg"),
         is_backup=_number(row, "bck") > 0,
         sessions_limit=_optional(row, "slim"),
-        failed_connects=sum(_number(row, column) for column in ("econ", "wretr", "wredis")),
+        total=_number(row, "stot"),
+        failed_connects=sum(_number(row, column) for column in FAILED_CONNECTS),
     )
 
 
@@ -214,7 +218,7 @@ def _number(row: Row, column: str) -> int:
 
 
 def _optional(row: Row, column: str) -> int | None:
-    text = row.get(column, "")
+    text = row[column]
     if not text:
         return None
     if len(text) > MOST_DIGITS or not (text.isascii() and text.removeprefix("-").isdecimal()):

@@ -8,6 +8,9 @@ import struct
 from trunkline.model.facts import PortVerdict
 
 PROTOCOL_3_0 = 196608
+SSL_REQUEST = struct.pack(">II", 8, 80877103)
+"""What a client may say before that. The answer is one byte, and nothing is logged of whoever leaves then."""
+
 CANNOT_CONNECT_NOW = b"C57P03\0"
 USER, DATABASE = "trunkline", "postgres"
 
