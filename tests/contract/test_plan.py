@@ -11,6 +11,7 @@ import pytest
 from supervised import Supervised
 
 from trunkline.adapters.agent_page import PLAN, fetch
+from trunkline.plan.posture import PRIMARY_ROWS, REPLICA_ROWS
 from trunkline.testing.fake_cluster import FakeCluster
 
 pytestmark = pytest.mark.haproxy
@@ -40,6 +41,7 @@ async def test_nothing_is_to_do_while_all_is_well(run: Supervised) -> None:
 
 
 async def test_a_silent_api_is_answered_by_the_second_opinion(run: Supervised, cluster: FakeCluster) -> None:
+    cluster.config["ttl"] = 90  # HAProxy's own checks wait for a third of it
     run.write(WITHOUT)
     await run.serve()
     cluster.apis["pg1"].fall_silent()
@@ -51,6 +53,11 @@ async def test_a_silent_api_is_answered_by_the_second_opinion(run: Supervised, c
     code, out, _ = await said(run, "explain", "pg1")
     assert code == 0
     assert "an agent: kept, since its API is silent" in out
+    of_primary, of_replicas = out.split("postgres_replicas: ")
+    assert "its checks are suspended" in of_primary
+    assert of_replicas.startswith("out, ")
+    assert "an agent: checks, since its API is silent, its PostgreSQL answers, and HAProxy has it down" in of_replicas
+    assert "suspended" not in of_replicas
 
 
 async def test_status_and_explain_show_what_the_agent_that_runs_has_decided(run: Supervised) -> None:
@@ -134,13 +141,39 @@ async def test_what_cannot_be_said(run: Supervised) -> None:
     code, _, err = await said(run, "plan")
     assert code != 0
     assert "HINT" in err
+    run.write(WITHOUT)
+    code, out, _ = await said(run, "explain")
+    assert code == 0
+    assert "what an agent would decide is not known: " in out
     await run.serve()
     code, _, err = await said(run, "explain", "nobody")
     assert code == 2
     assert "the members are pg1, pg2, pg3" in err
 
 
+async def test_all_apis_are_silent(run: Supervised, cluster: FakeCluster) -> None:
+    run.write(WITHOUT)
+    await run.serve()
+    for api in cluster.apis.values():
+        await api.refuse()
+    code, out, _ = await said(run, "explain", "pg1")
+    assert code == 0
+    assert "an agent: " in out
+    assert "its API was silent" in out
+    assert "its PostgreSQL answers" in out
+
+
 async def test_the_table_is_printed_without_a_cluster(run: Supervised) -> None:
     code, out, _ = await said(run, "plan", "--posture")
     assert code == 0
     assert "nothing else is known: it is left to HAProxy's checks" in out
+    code, out, _ = await said(run, "plan", "--posture", "--json")
+    assert code == 0
+    table = json.loads(out)
+    assert [len(rows) for rows in table.values()] == [len(PRIMARY_ROWS), len(REPLICA_ROWS)]
+    assert table["primary"][-1] == {
+        "number": len(PRIMARY_ROWS),
+        "stance": "checks",
+        "when": "nothing else is known",
+        "then": "it is left to HAProxy's checks",
+    }

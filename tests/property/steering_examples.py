@@ -10,7 +10,7 @@ from steering_world import SINCE, Machine, World
 
 from trunkline.model.cluster import MemberAnswer, Role
 from trunkline.model.desired import ServiceKind
-from trunkline.model.facts import Ending, LeaderKey, MemberFacts, PortFact, PortVerdict, RestFact, Sticky
+from trunkline.model.facts import OTHER_MEMBERS, Ending, LeaderKey, MemberFacts, PortFact, PortVerdict, RestFact, Sticky
 from trunkline.model.intent import Asked, Drain
 from trunkline.plan.posture import PRIMARY_ROWS, REPLICA_ROWS, Row
 
@@ -121,16 +121,16 @@ CLOSE_1 = f"trunkline stick {P}/pg1 drain"
 HERE, THERE = "10.0.0.1:5432", "10.0.0.2:5432"
 
 EXAMPLES = (
-    Example(name="all is well", row=_row("it passes the truth check, whatever"), commands=()),
+    Example(name="all is well", row=_row("it passes the truth check and its port"), commands=()),
     Example(
         name="the store is gone, REST and port agree",
-        row=_row("it passes the truth check, whatever"),
+        row=_row("it passes the truth check and its port"),
         key=None,
         commands=(),
     ),
     Example(
         name="no leader key, but a fresh answer: pause, failsafe_mode, a restored etcd",
-        row=_row("it passes the truth check, whatever"),
+        row=_row("it passes the truth check and its port"),
         key=key(None, age_s=0.9),
         facts=(of("pg1", rest(writes("pg1"), age_s=0.1)),),
         commands=(),
@@ -183,14 +183,14 @@ EXAMPLES = (
     ),
     Example(
         name="the key was read before it was promoted",
-        row=_row("it passes the truth check, whatever"),
+        row=_row("it passes the truth check and its port"),
         key=key("pg2", age_s=0.3),
         machines=(Machine(name="pg1"),),
         commands=(UP_1,),
     ),
     Example(
         name="the key was read while its answer was under way",
-        row=_row("it passes the truth check, whatever"),
+        row=_row("it passes the truth check and its port"),
         key=key("pg2", age_s=0.04),
         facts=(of("pg1", rest(writes("pg1"), age_s=0.05, took_s=0.03)),),
         commands=(),
@@ -251,13 +251,13 @@ EXAMPLES = (
     ),
     Example(
         name="its port was dead before its API was well",
-        row=_row("it passes the truth check, whatever"),
+        row=_row("it passes the truth check and its port"),
         facts=(of("pg1", rest(writes("pg1")), port(PortVerdict.REFUSED, age_s=1.0)),),
         commands=(),
     ),
     Example(
         name="its port is well again",
-        row=_row("it passes the truth check, whatever"),
+        row=_row("it passes the truth check and its port"),
         facts=(of("pg1", rest(writes("pg1")), port(PortVerdict.ANSWERS)),),
         machines=(Machine(name="pg1", is_up=True, is_drained=True, noted=DRAIN),),
         commands=(f"trunkline unstick {P}/pg1 drain",),
@@ -270,7 +270,7 @@ EXAMPLES = (
     ),
     Example(
         name="HAProxy's checks may go on",
-        row=_row("it passes the truth check, whatever"),
+        row=_row("it passes the truth check and its port"),
         facts=(of("pg1", rest(writes("pg1")), silent_s=2.0),),
         machines=(replace(SERVING, is_suspended=True, noted=CHECKS),),
         commands=(FREE_1,),
@@ -305,13 +305,20 @@ EXAMPLES = (
     ),
     Example(
         name="its API is jammed, its port answers, the key is its own",
-        row=_row("its API is silent, its PostgreSQL answers"),
+        row=_row("its API is silent, its PostgreSQL answers, and the leader key is its own"),
         facts=(of("pg1", SILENT, port(PortVerdict.ANSWERS)),),
         commands=(BAR_1,),
     ),
     Example(
+        name="the same, and other members tell so, for no store can be asked",
+        row=_row("its API is silent, its PostgreSQL answers, and /cluster of others"),
+        facts=(of("pg1", SILENT, port(PortVerdict.ANSWERS)),),
+        key=replace(key("pg1"), source=OTHER_MEMBERS),
+        commands=(BAR_1,),
+    ),
+    Example(
         name="and that goes on",
-        row=_row("its API is silent, its PostgreSQL answers"),
+        row=_row("its API is silent, its PostgreSQL answers, and the leader key is its own"),
         facts=(of("pg1", SILENT, port(PortVerdict.ANSWERS)),),
         machines=(replace(SERVING, is_suspended=True, noted=CHECKS),),
         key=key("pg1", age_s=0.9, remaining_s=0.31),
@@ -319,7 +326,7 @@ EXAMPLES = (
     ),
     Example(
         name="nobody has said that it takes writes, so it is not let in",
-        row=_row("its API is silent, its PostgreSQL answers"),
+        row=_row("its API is silent, its PostgreSQL answers, the leader key is its own, and HAProxy has it down"),
         facts=(of("pg1", SILENT, port(PortVerdict.ANSWERS)),),
         machines=(Machine(name="pg1"),),
         commands=(),
@@ -338,7 +345,7 @@ EXAMPLES = (
     ),
     Example(
         name="the key was read more than a second ago",
-        row=_row("nothing else"),
+        row=_row("its API is silent, and the leader key was read more"),
         facts=(of("pg1", SILENT, port(PortVerdict.ANSWERS)),),
         machines=(replace(SERVING, is_suspended=True, noted=CHECKS),),
         key=key("pg1", age_s=1.01),
@@ -352,7 +359,7 @@ EXAMPLES = (
     ),
     Example(
         name="the key will end at once",
-        row=_row("its API is silent, and the leader key"),
+        row=_row("its API is silent, and the leader key is gone"),
         facts=(of("pg1", SILENT, port(PortVerdict.ANSWERS)),),
         machines=(replace(SERVING, is_suspended=True, noted=CHECKS),),
         key=key("pg1", remaining_s=0.3),
@@ -360,14 +367,14 @@ EXAMPLES = (
     ),
     Example(
         name="the key is gone",
-        row=_row("its API is silent, and the leader key"),
+        row=_row("its API is silent, and the leader key is gone"),
         facts=(of("pg1", SILENT, port(PortVerdict.ANSWERS)),),
         key=key(None),
         commands=(DOWN_1, BAR_1),
     ),
     Example(
         name="the key is another's",
-        row=_row("its API is silent, and the leader key"),
+        row=_row("its API is silent, and the leader key is gone"),
         facts=(of("pg1", SILENT, port(PortVerdict.ANSWERS)),),
         key=key("pg2"),
         commands=(DOWN_1, BAR_1),
@@ -393,14 +400,14 @@ EXAMPLES = (
     ),
     Example(
         name="HAProxy has found it out of order after it was asked",
-        row=_row("it passes the truth check, whatever"),
+        row=_row("it passes the truth check and its port"),
         facts=(of("pg1", rest(writes("pg1"), age_s=0.26)),),
         machines=(Machine(name="pg1"),),
         commands=(),
     ),
     Example(
         name="asked as lately as a check",
-        row=_row("it passes the truth check, whatever"),
+        row=_row("it passes the truth check and its port"),
         facts=(of("pg1", rest(writes("pg1"), age_s=0.25)),),
         machines=(Machine(name="pg1"),),
         commands=(UP_1,),
@@ -422,7 +429,7 @@ EXAMPLES = (
     ),
     Example(
         name="a member that is gone and was closed is given back, and is no second primary",
-        row=_row("it passes the truth check, whatever"),
+        row=_row("it passes the truth check and its port"),
         machines=(SERVING, Machine(name="pg9", is_up=True, is_drained=True, noted=DRAIN)),
         commands=(f"set server {P}/pg9 health down", f"trunkline unstick {P}/pg9 drain"),
     ),
@@ -446,14 +453,14 @@ EXAMPLES = (
     ),
     Example(
         name="a reload in a jam has left its sessions behind: they stay",
-        row=_row("its API is silent, its PostgreSQL answers"),
+        row=_row("its API is silent, its PostgreSQL answers, and the leader key is its own"),
         facts=(of("pg1", SILENT, port(PortVerdict.ANSWERS)),),
         old=((77, "pg1", 3),),
         commands=(BAR_1,),
     ),
     Example(
         name="two have to go, and the second one does not wait for what may be refused of the first",
-        row=_row("its API is silent, and the leader key"),
+        row=_row("its API is silent, and the leader key is gone"),
         facts=(of("pg1", SILENT, port(PortVerdict.ANSWERS)), of("pg2", rest(answer("pg2")))),
         machines=(SERVING, Machine(name="pg2", is_up=True)),
         key=key(None),
@@ -537,7 +544,7 @@ EXAMPLES = (
     ),
     Example(
         name="the drain of a member that is the primary",
-        row=_row("it passes the truth check, whatever"),
+        row=_row("it passes the truth check and its port"),
         asked=(drain(),),
         commands=(),
     ),
@@ -596,7 +603,7 @@ EXAMPLES = (
     ),
     Example(
         name="somebody who is not known yet takes sessions",
-        row=_row("it passes the truth check, whatever"),
+        row=_row("it passes the truth check and its port"),
         machines=(Machine(name="pg1"), Machine(name="pg9", is_up=True, sessions=3)),
         facts=(of("pg1", rest(writes("pg1"))),),
         commands=(),
@@ -635,6 +642,22 @@ EXAMPLES = (
         facts=(of("pg1", SILENT, port(PortVerdict.ANSWERS)),),
         kind=ServiceKind.REPLICAS,
         commands=(BAR_1,),
+    ),
+    Example(
+        name="a primary with a silent API, behind the replicas' port: its checks go on there",
+        row=_row("its API is silent, its PostgreSQL answers, and HAProxy has it down", REPLICA_ROWS),
+        facts=(of("pg1", SILENT, port(PortVerdict.ANSWERS)),),
+        machines=(Machine(name="pg1"),),
+        kind=ServiceKind.REPLICAS,
+        commands=(),
+    ),
+    Example(
+        name="a primary that HAProxy alone cannot ask, behind the replicas' port",
+        row=_row("it answers, or nothing", REPLICA_ROWS),
+        facts=(of("pg1", rest(writes("pg1")), silent_s=0.1),),
+        machines=(Machine(name="pg1"),),
+        kind=ServiceKind.REPLICAS,
+        commands=(),
     ),
     Example(
         name="a frozen replica",

@@ -12,6 +12,7 @@ from trunkline.model.cluster import MemberAnswer, Role
 from trunkline.model.command import Command, EndSession, EndSessions, SetHealth, Stick, Unstick
 from trunkline.model.desired import ServiceKind
 from trunkline.model.facts import (
+    OTHER_MEMBERS,
     Ending,
     LeaderKey,
     MemberFacts,
@@ -177,6 +178,8 @@ def any_world(chance: random.Random) -> World:
             source="test",
             remaining_s=chance.choice([None, None, 0.0, 0.2, 0.31, 8.0]),
         )
+        if key.remaining_s is None and key.age_s < 0.9:
+            key = replace(key, source=OTHER_MEMBERS)
     old = tuple((7, name, chance.randint(1, 9)) for name in [*names, "gone"] if chance.random() < 0.2)
     kind = ServiceKind.PRIMARY if chance.random() < 0.7 else ServiceKind.REPLICAS
     lag_limit_s = chance.choice([None, 10.0])

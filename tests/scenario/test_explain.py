@@ -153,6 +153,10 @@ def proxies_of(raw: Raw) -> ProxyView:
         ),
         held=tuple((name, about["held"]) for name, about in sorted(raw.items()) if "held" in about),
         closed_by_agent=frozenset((name, it) for name, about in raw.items() for it in about.get("closed_by_agent", ())),
+        unchecked_by_agent=frozenset(
+            (name, it) for name, about in raw.items() for it in about.get("unchecked_by_agent", ())
+        ),
+        refusing=frozenset(name for name, about in raw.items() if about.get("refuses")),
     )
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from trunkline.errors import RuntimeSocketError
-from trunkline.model.facts import Lease, Sticky
+from trunkline.model.facts import Lease, Sticky, Stuck
 from trunkline.model.membership import Placed
 from trunkline.model.proxy import ProxyState, ProxyView, Session
 from trunkline.wire.lease import parse_lease, require_done
@@ -102,20 +102,24 @@ class RuntimeSocket:
 
     async def view(self) -> ProxyView:
         """Everything of this HAProxy at this moment."""
+        info = parse_info(await self.command("show", "info"))
+        lease, proxies = await self._lease_and_proxies()
+        stuck = lease.stuck if lease is not None else ()
         return ProxyView(
-            info=parse_info(await self.command("show", "info")),
-            proxies=await self.proxies(),
+            info=info,
+            proxies=proxies,
             held=await self._held(),
-            closed_by_agent=await self.closed_by_agent(),
+            closed_by_agent=_closed(stuck),
+            unchecked_by_agent=frozenset((it.proxy, it.server) for it in stuck if it.what is Sticky.CHECKS),
+            refusing=frozenset(lease.closed if lease is not None else ()),
         )
 
     async def closed_by_agent(self) -> frozenset[tuple[str, str]]:
         """(proxy, server) that an agent has drained or set to maintenance, under its lease."""
         try:
-            stuck = (await self.lease()).stuck
+            return _closed((await self.lease()).stuck)
         except UnknownCommandError:
             return frozenset()
-        return frozenset((it.proxy, it.server) for it in stuck if it.what is not Sticky.CHECKS)
 
     async def sessions(self) -> tuple[Session, ...]:
         """Every session of this worker that has a client and a server."""
@@ -124,6 +128,15 @@ class RuntimeSocket:
     async def _run(self, line: str) -> str:
         async with self._one_at_a_time:
             return await exchange(self.path, f"set severity-output number; {line}", timeout_s=self._timeout_s)
+
+    async def _lease_and_proxies(self) -> tuple[Lease | None, tuple[ProxyState, ...]]:
+        """As one line, so that nothing is ours in the one and a person's in the other. No lease without our Lua."""
+        lines = command_line("trunkline", "stuck"), command_line("show", "stat")
+        told, stat = split_before_stat(await self._run("; ".join(lines)))
+        try:
+            return parse_lease(parse_reply(told)), parse_stat(parse_reply(stat))
+        except UnknownCommandError:
+            return None, await self.proxies()
 
     async def _held(self) -> tuple[tuple[str, int], ...]:
         try:
@@ -158,6 +171,10 @@ class MasterSocket:
     async def _run(self, line: str) -> str:
         async with self._one_at_a_time:
             return await exchange(self.path, line, timeout_s=self._timeout_s)
+
+
+def _closed(stuck: Iterable[Stuck]) -> frozenset[tuple[str, str]]:
+    return frozenset((it.proxy, it.server) for it in stuck if it.what is not Sticky.CHECKS)
 
 
 async def _sessions(run: Callable[[str], Awaitable[str]], *, prefix: str = "") -> tuple[Session, ...]:

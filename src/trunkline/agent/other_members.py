@@ -13,10 +13,9 @@ from typing import NoReturn
 from trunkline.adapters.patroni_rest import PatroniRest
 from trunkline.errors import PatroniError
 from trunkline.model.cluster import ClusterView
-from trunkline.model.facts import LeaderKey
+from trunkline.model.facts import OTHER_MEMBERS, LeaderKey
 
 DEADLINE_S = 0.5
-NAME = "other members"
 
 
 class OtherMembers:
@@ -41,7 +40,7 @@ class OtherMembers:
 
     def ages(self, now: float) -> tuple[tuple[str, float], ...]:
         """Since the last question that was answered."""
-        return ((NAME, now - self._known[1]),) if self._known is not None else ()
+        return ((OTHER_MEMBERS, now - self._known[1]),) if self._known is not None else ()
 
     async def ask(self) -> LeaderKey | None:
         """The first answer of any member; the last known one where none gives any."""
@@ -72,4 +71,4 @@ class OtherMembers:
 
 def leader_key(view: ClusterView) -> LeaderKey:
     """What `/cluster` says of the leader lock."""
-    return LeaderKey(holder=view.leader.name if view.leader else None, age_s=0.0, source=NAME)
+    return LeaderKey(holder=view.leader.name if view.leader else None, age_s=0.0, source=OTHER_MEMBERS)

@@ -20,11 +20,11 @@ from trunkline.cli.options import (
 )
 from trunkline.cli.status_picture import printable
 from trunkline.config.settings import Settings
-from trunkline.errors import UsageError
+from trunkline.errors import TrunklineError, UsageError
 from trunkline.model.planned import MemberStance, ServicePlan
 from trunkline.model.status import MemberStatus, Status
 from trunkline.operate.plan import read_plans
-from trunkline.operate.status import read_status
+from trunkline.operate.status import in_words, read_status
 from trunkline.plan.posture import PRIMARY_ROWS, REPLICA_ROWS, Row
 
 
@@ -41,10 +41,13 @@ def plan(
 ) -> None:
     """Say what the agent would do now and why, and do nothing.
 
-    Everybody is asked once: each member's API and port, who holds the leader key, and HAProxy.
+    Everybody is asked: each member's API, then its port, who holds the leader key, and HAProxy.
     """
     if posture:
-        _say(_posture())
+        if as_json:
+            sys.stdout.write(json.dumps(_posture_as_json(), indent=2) + "\n")
+        else:
+            _say(_posture())
         return
     settings = settings_from(config, patroni, scope, patroni_config, directory=directory)
     plans = asyncio.run(read_plans(settings))
@@ -68,7 +71,8 @@ def explain(
     What the agent that runs has decided last, and on which facts; where none runs, what one would decide.
     """
     settings = settings_from(config, patroni, scope, patroni_config, directory=directory)
-    plans, status, is_running = asyncio.run(_both(settings))
+    plans, status, problem = asyncio.run(_both(settings))
+    is_running = problem is None
     names = sorted(it.name for cluster in status.clusters for it in cluster.members)
     if member is not None and member not in names:
         raise UsageError(f"there is no member {member!r}", hint=f"the members are {', '.join(names) or 'not known'}")
@@ -78,20 +82,26 @@ def explain(
         told = {
             "is_agent_running": is_running,
             "members": [_explained(it, plans) for it in members],
+            "services": [asdict(it) for cluster in status.clusters for it in cluster.services],
             "warnings": [{"warning": warning, "services": services} for warning, services in warned.items()],
         }
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
     else:
+        _say(_ports(status))
+        _say(iter([f"what an agent would decide is not known: {problem}"] if problem else []))
         _say(line for it in members for line in _member(it, plans, "the agent" if is_running else "an agent"))
         _say(f"WARNING: {', '.join(services)}: {warning}" for warning, services in warned.items())
 
 
-async def _both(settings: Settings) -> tuple[tuple[ServicePlan, ...], Status, bool]:
-    """What was decided, or would be, and by an agent that runs or not."""
+async def _both(settings: Settings) -> tuple[tuple[ServicePlan, ...], Status, str | None]:
+    """What was decided; where no agent runs, what would be, and why that is not known, "" where it is."""
     status = await read_status(settings)
     if status.agent is not None and status.agent.pid is not None and status.agent.services:
-        return status.agent.services, status, True
-    return await read_plans(settings), status, False
+        return status.agent.services, status, None
+    try:
+        return await read_plans(settings), status, ""
+    except TrunklineError as error:
+        return (), status, in_words(error)
 
 
 def _say(lines: Iterator[str]) -> None:
@@ -100,7 +110,7 @@ def _say(lines: Iterator[str]) -> None:
 
 
 def _service(it: ServicePlan) -> Iterator[str]:
-    yield f"{it.service} of {it.scope}"
+    yield f"{it.service} of {it.scope}" if it.scope else it.service
     for stance in it.members:
         yield f"  {stance.member} {stance.stance}{_leased(stance.leased)}: {stance.because}"
         yield f"    {stance.facts}"
@@ -111,6 +121,13 @@ def _service(it: ServicePlan) -> Iterator[str]:
         yield f"     {command.reason}"
     if not it.commands:
         yield "  nothing to do"
+
+
+def _ports(status: Status) -> Iterator[str]:
+    """Whom a port that is closed keeps from every member."""
+    for service in (it for cluster in status.clusters for it in cluster.services):
+        if status.haproxy.problem == "" and not service.is_open:
+            yield f"{service.service}: {service.sentence}"
 
 
 def _explained(member: MemberStatus, plans: tuple[ServicePlan, ...]) -> dict[str, object]:
@@ -155,6 +172,17 @@ def _posture() -> Iterator[str]:
     for title, rows in (("of the primary's port", PRIMARY_ROWS), ("of the replicas' ports", REPLICA_ROWS)):
         yield f"A member {title}: the first row that fits decides."
         yield from (f"  {number:2}. {_row(row)}" for number, row in enumerate(rows, start=1))
+
+
+def _posture_as_json() -> dict[str, object]:
+    return {name: _rows(rows) for name, rows in (("primary", PRIMARY_ROWS), ("replicas", REPLICA_ROWS))}
+
+
+def _rows(rows: tuple[Row, ...]) -> list[dict[str, object]]:
+    return [
+        {"number": number, "stance": row.stance.value, "when": row.when, "then": row.then}
+        for number, row in enumerate(rows, start=1)
+    ]
 
 
 def _row(row: Row) -> str:

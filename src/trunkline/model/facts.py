@@ -74,6 +74,10 @@ class MemberFacts:
     address: str = ""
 
 
+OTHER_MEMBERS = "other members"
+"""The source of a leader key that no store has told: `GET /cluster` of whoever answers."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaderKey:
     """Who holds the leader lock, as the store says it or other members' `/cluster` do.

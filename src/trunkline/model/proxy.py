@@ -52,6 +52,11 @@ class ServerState:
         """Whether new sessions are sent here."""
         return self.health in (Health.UP, Health.NO_CHECK)
 
+    @property
+    def has_no_checks(self) -> bool:
+        """Nobody asks this member: `show stat` has no result then. In maintenance checks rest anyway."""
+        return not self.is_backup and self.health is not Health.MAINT and not self.check_status
+
 
 def is_same_address(one: str, other: str) -> bool:
     """Whether two "host:port" may be the same place, however IPv6 is written; "" and names of hosts may be any."""
@@ -126,12 +131,16 @@ class Session:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProxyView:
     """Everything of one HAProxy at one moment; `proxies` sorted by name; `held` counts parked clients per proxy.
-    `closed_by_agent`: (proxy, server) that an agent has drained or set to maintenance, under its lease."""
+    `closed_by_agent`: (proxy, server) that an agent has drained or set to maintenance, under its lease;
+    `unchecked_by_agent`: whose checks it has suspended. `refusing`: proxies whose ports our Lua has closed itself.
+    """
 
     info: ProcessInfo
     proxies: tuple[ProxyState, ...]
     held: tuple[tuple[str, int], ...] = ()
     closed_by_agent: frozenset[tuple[str, str]] = frozenset()
+    unchecked_by_agent: frozenset[tuple[str, str]] = frozenset()
+    refusing: frozenset[str] = frozenset()
 
     def proxy(self, name: str) -> ProxyState | None:
         """The proxy of that name, if HAProxy has it."""

@@ -1,57 +1,68 @@
-"""What the agent would do now: asks everybody once, as the agent does in a burst, and has it decided. Nothing is done.
+"""What the agent would do now: asks everybody, as the agent does in a burst, and has it decided. Nothing is done.
 
-Renews no lease, and needs no agent. What follows from the answers is `trunkline.plan.steering`.
+Renews no lease, and needs no agent. Who is silent is a fact; of a cluster whose APIs are all silent the members are
+those that are remembered, or that HAProxy has. What follows from the answers is `trunkline.plan.steering`.
 """
 
-import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from trunkline.adapters.patroni_rest import PatroniRest
-from trunkline.adapters.postgres_port import probe
 from trunkline.adapters.runtime_socket import RuntimeSocket
 from trunkline.agent import memory
-from trunkline.agent.other_members import OtherMembers
-from trunkline.agent.watching import ANSWER_TIMEOUT_S, PORT_TIMEOUT_S
-from trunkline.config.settings import ApiSettings, ClusterSettings, ReplicaServiceSettings, Settings
-from trunkline.errors import PatroniError, RuntimeSocketError, SilentError
-from trunkline.model.cluster import ClusterView
-from trunkline.model.desired import Server, Service, ServiceKind
-from trunkline.model.facts import LeaderKey, Lease, MemberFacts, PortFact, RestFact, Situation
+from trunkline.config.settings import ClusterSettings, ReplicaServiceSettings, Settings
+from trunkline.errors import PatroniError, RuntimeSocketError, WrongScopeError
+from trunkline.model.cluster import ClusterView, Member
+from trunkline.model.desired import Service, ServiceKind
+from trunkline.model.facts import LeaderKey, Lease, MemberFacts, Situation
 from trunkline.model.planned import ServicePlan
-from trunkline.model.proxy import ProxyView
+from trunkline.model.proxy import Health, ProxyState, ProxyView
+from trunkline.operate.looking import look
 from trunkline.operate.places import find_directory, find_haproxy
-from trunkline.operate.status import read_asked
+from trunkline.operate.status import in_words, read_asked
 from trunkline.plan.dry_run import describe
 from trunkline.plan.explain import wanted_services
+from trunkline.wire.names import to_patroni
 from trunkline.wire.runtime import UnknownCommandError
 
 
 async def read_plans(settings: Settings) -> tuple[ServicePlan, ...]:
-    """The plan of each service. Raises TrunklineError where a cluster or HAProxy gives no answer."""
+    """The plan of each service. Raises TrunklineError where HAProxy gives no answer, or an API belongs to another
+    cluster."""
     socket = RuntimeSocket(find_haproxy(settings).admin_socket)
-    view, lease = await socket.view(), await _lease(socket)
+    view, _ = await socket.view(), await _lease(socket)
     remembered = memory.load(find_directory(settings))
-    seen = [await _cluster(chosen, remembered) for chosen in settings.clusters]
-    services = wanted_services(settings, tuple(seen))
-    asked, problem = read_asked(settings)
+    unseen = wanted_services(settings, (None,) * len(settings.clusters))
+    seen = [
+        await _cluster(chosen, remembered, tuple(view.proxy(service.proxy) for service in its))
+        for chosen, its in zip(settings.clusters, unseen, strict=True)
+    ]
+    services = wanted_services(settings, tuple(cluster for cluster, _ in seen))
+    asked, asked_problem = read_asked(settings)
     plans: list[ServicePlan] = []
-    for chosen, cluster, its in zip(settings.clusters, seen, services, strict=True):
-        urls = {member.name: member.api_url for member in cluster.members}
-        servers = {server.member: server for service in its for server in service.servers}
-        facts = await asyncio.gather(*(_ask(chosen.api, urls[name], server) for name, server in servers.items()))
-        key = await _leader_key(chosen.api, tuple(urls.values()))
-        told = _with_lags(facts)
+    for chosen, (cluster, problem), its in zip(settings.clusters, seen, services, strict=True):
         own = tuple(it for it in asked if it.drain.scope == cluster.scope)
-        situations = (
-            _situation(service, view, lease, told, key, _lag_limit_s(chosen, service.kind)) for service in its
-        )
-        plans += [describe(replace(situation, asked=own)) for situation in situations if situation is not None]
-    return tuple(
-        replace(it, warnings=(*it.warnings, f"what was asked for cannot be read: {problem}")) if problem else it
-        for it in plans
-    )
+        situations = await _situations(socket, chosen, cluster, its)
+        told = (describe(replace(situation, asked=own)) for situation in situations)
+        plans += [_warned(it, "no Patroni could be asked who the members are", problem) for it in told]
+    return tuple(_warned(it, "what was asked for cannot be read", asked_problem) for it in plans)
+
+
+def _warned(plan: ServicePlan, what: str, why: str) -> ServicePlan:
+    return replace(plan, warnings=(*plan.warnings, f"{what}: {why}")) if why else plan
+
+
+async def _situations(
+    socket: RuntimeSocket, chosen: ClusterSettings, cluster: ClusterView, services: tuple[Service, ...]
+) -> tuple[Situation, ...]:
+    """HAProxy is asked after the members, since silence takes its time."""
+    urls = {member.name: member.api_url for member in cluster.members if member.api_url}
+    servers = {server.member: server for service in services for server in service.servers}
+    facts, key = await look(chosen.api, servers.values(), urls)
+    view, lease, told = await socket.view(), await _lease(socket), _with_lags(facts)
+    found = (_situation(it, view, lease, told, key, _lag_limit_s(chosen, it.kind)) for it in services)
+    return tuple(it for it in found if it is not None)
 
 
 async def _lease(socket: RuntimeSocket) -> Lease:
@@ -63,40 +74,32 @@ async def _lease(socket: RuntimeSocket) -> Lease:
         ) from None
 
 
-async def _cluster(chosen: ClusterSettings, remembered: str) -> ClusterView:
+async def _cluster(
+    chosen: ClusterSettings, remembered: str, proxies: tuple[ProxyState | None, ...]
+) -> tuple[ClusterView, str]:
+    """Who the members are, and why no API has said so, "" where one has. `proxies`: HAProxy's side of its services, as
+    far as their names are known without any API."""
     known = memory.recalled(remembered, chosen)
-    async with PatroniRest(chosen.api) as patroni:
-        return await patroni.view((*chosen.patroni, *(known.urls if known is not None else ())), scope=chosen.scope)
-
-
-async def _leader_key(api: ApiSettings, urls: tuple[str, ...]) -> LeaderKey | None:
-    """As the first member says that has read the store for it; asked last, since it ages soonest."""
-    asked_at = time.monotonic()
-    async with PatroniRest(api) as patroni:
-        others = OtherMembers()
-        others.rest, others.urls = patroni, urls
-        key = await others.ask()
-    return replace(key, age_s=time.monotonic() - asked_at) if key is not None else None
-
-
-async def _ask(api: ApiSettings, url: str, server: Server) -> MemberFacts:
-    rest, port = await asyncio.gather(_rest(api, url), _port(server))
-    address = str(server.postgres)
-    return MemberFacts(name=server.member, server=server.name, rest=rest, port=port, address=address)
-
-
-async def _rest(api: ApiSettings, url: str) -> RestFact | None:
-    asked_at, answer, why = time.monotonic(), None, ""
-    quick = api.model_copy(update={"timeout_s": min(ANSWER_TIMEOUT_S, api.timeout_s)})
     try:
-        async with PatroniRest(quick) as patroni:
-            answer = await patroni.member(url, "/primary")
-    except SilentError as error:
-        why = error.message
-    except PatroniError:
-        return None
-    took_s = time.monotonic() - asked_at
-    return RestFact(answer=answer, age_s=took_s, took_s=took_s, why=why)
+        async with PatroniRest(chosen.api) as patroni:
+            urls = (*chosen.patroni, *(known.urls if known is not None else ()))
+            return await patroni.view(urls, scope=chosen.scope), ""
+    except WrongScopeError:
+        raise
+    except PatroniError as error:
+        if known is None and not any(proxies):
+            raise
+        members = tuple(_members(it for it in proxies if it is not None))
+        return known.view if known else ClusterView(scope=chosen.scope or "", members=members), in_words(error)
+
+
+def _members(proxies: Iterable[ProxyState]) -> Iterator[Member]:
+    """Servers of HAProxy, without their APIs: it does not tell where they are. Who is in maintenance may have left."""
+    servers = {server.name: server for proxy in proxies for server in proxy.servers if not server.is_backup}
+    for name, server in sorted(servers.items()):
+        host, _, port = server.address.rpartition(":")
+        if server.health is not Health.MAINT and host and port.isdecimal():
+            yield Member(name=to_patroni(name), host=host.strip("[]"), port=int(port), api_url="")
 
 
 def _with_lags(facts: Iterable[MemberFacts]) -> tuple[MemberFacts, ...]:
@@ -115,13 +118,6 @@ def _with_lags(facts: Iterable[MemberFacts]) -> tuple[MemberFacts, ...]:
 def _lag_limit_s(chosen: ClusterSettings, kind: ServiceKind) -> float | None:
     its = getattr(chosen.services, kind.value)
     return its.lag_limit_s if isinstance(its, ReplicaServiceSettings) else None
-
-
-async def _port(server: Server) -> PortFact:
-    asked_at = time.monotonic()
-    verdict = await probe(server.postgres.address, server.postgres.port, timeout_s=PORT_TIMEOUT_S)
-    took_s = time.monotonic() - asked_at
-    return PortFact(verdict=verdict, age_s=took_s, took_s=took_s)
 
 
 def _situation(

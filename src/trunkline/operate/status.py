@@ -76,7 +76,7 @@ def read_asked(settings: Settings) -> tuple[tuple[Asked, ...], str]:
     try:
         drains = read_drains(find_directory(settings).absolute())
     except TrunklineError as error:
-        return (), _in_words(error)
+        return (), in_words(error)
     now_s = time.time()
     return tuple(asked(drain, now_s) for drain in drains), ""
 
@@ -85,7 +85,7 @@ async def _proxy(socket: str) -> tuple[ProxyView | None, str]:
     try:
         return await RuntimeSocket(socket).view(), ""
     except RuntimeSocketError as error:
-        return None, _in_words(error)
+        return None, in_words(error)
 
 
 async def _workers(socket: str | None) -> Workers:
@@ -117,7 +117,7 @@ async def _view(chosen: ClusterSettings, remembered: str) -> View:
 
 async def _cluster(chosen: ClusterSettings, view: View, services: tuple[Service, ...]) -> ClusterFacts:
     if not isinstance(view, ClusterView):
-        return ClusterFacts(view=None, problem=_in_words(view))
+        return ClusterFacts(view=None, problem=in_words(view))
     paths = tuple(dict.fromkeys(service.path for service in services))
     async with PatroniRest(chosen.api) as patroni:
         answers = await asyncio.gather(*(_answers(patroni, member, paths) for member in view.members))
@@ -138,6 +138,7 @@ async def _answers(
     return answers
 
 
-def _in_words(error: TrunklineError) -> str:
+def in_words(error: TrunklineError) -> str:
+    """On one line, with its remedy."""
     message = "; ".join(line.strip().rstrip(":") for line in error.message.splitlines())
     return f"{message} ({error.hint})" if error.hint else message

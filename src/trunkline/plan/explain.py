@@ -238,7 +238,7 @@ def _lag_s(scene: Scene, listed: Member, own: MemberAnswer | str | None) -> floa
 
 
 def _in_service(scene: Scene, service: Service, name: str, listed: Member | None) -> MemberInService:
-    server = scene.server(service, name)
+    server, place = scene.server(service, name), (service.proxy, to_haproxy(name))
     case = Case(
         service=service,
         settings=_settings_of(scene.chosen, service.kind),
@@ -247,7 +247,8 @@ def _in_service(scene: Scene, service: Service, name: str, listed: Member | None
         answer=scene.answer(service, name),
         server=server,
         is_asked=scene.state(service) is not None,
-        is_closed_by_agent=(service.proxy, to_haproxy(name)) in (scene.proxy.closed_by_agent if scene.proxy else ()),
+        is_closed_by_agent=scene.proxy is not None and place in scene.proxy.closed_by_agent,
+        is_unchecked_by_agent=scene.proxy is not None and place in scene.proxy.unchecked_by_agent,
         drain=scene.drains.get(name) if service.kind is not ServiceKind.PRIMARY else None,
     )
     verdict: Verdict = judge(case)
@@ -321,6 +322,9 @@ def _sentence(scene: Scene, service: Service, state: ProxyState | None, taking: 
         return "HAProxy does not answer", False
     if state is None:
         return "HAProxy has no such service: its configuration is older than the settings, or not ours", True
+    if state.frontend_status == "PAUSED" and service.proxy not in scene.proxy.refusing:
+        undo = f"`enable frontend {service.proxy}` ends that"
+        return f"the port is disabled by hand: connections are refused ({undo})", True
     if state.frontend_status == "PAUSED":
         return _hopeless(scene, service) or "connections are refused until somebody can serve them", True
     if state.frontend_status != "OPEN":

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from trunkline.model.cluster import MemberAnswer, Role
-from trunkline.model.facts import LeaderKey, MemberFacts, PortVerdict, Sticky
+from trunkline.model.facts import OTHER_MEMBERS, LeaderKey, MemberFacts, PortVerdict, Sticky
 from trunkline.model.intent import Drain
 from trunkline.model.proxy import Health, ServerState, is_same_address
 
@@ -116,6 +116,16 @@ class Case:
         return key.remaining_s is None or key.remaining_s > FENCE_BEFORE_S
 
     @property
+    def is_key_old(self) -> bool:
+        """The leader key was read too long ago to count."""
+        return self.key is not None and self.key.age_s > KEY_FRESH_S
+
+    @property
+    def is_key_hearsay(self) -> bool:
+        """No store has told of the leader key, others have."""
+        return self.key is not None and self.key.source == OTHER_MEMBERS
+
+    @property
     def has_lost_key(self) -> bool:
         """The leader key is gone, another's, or will be gone at once."""
         key = self.key
@@ -162,6 +172,11 @@ class Case:
         if self.server.health is Health.MAINT:
             return Sticky.MAINT not in self.stuck
         return self.server.health is Health.DRAIN and not self.stuck & {Sticky.DRAIN, Sticky.MAINT}
+
+    @property
+    def is_down(self) -> bool:
+        """HAProxy has taken it out: suspended checks would keep nobody there."""
+        return self.server.health is Health.DOWN
 
     @property
     def is_check_silent(self) -> bool:
@@ -236,7 +251,7 @@ PRIMARY_ROWS = (
         fits=lambda case: case.passes and case.is_check_silent,
     ),
     Row(
-        when="it passes the truth check, whatever the store says or does not say",
+        when="it passes the truth check and its port does not contradict, whatever the store says, even if it is gone",
         then="it serves",
         stance=Stance.SERVES,
         fits=lambda case: case.passes,
@@ -278,6 +293,18 @@ PRIMARY_ROWS = (
         fits=lambda case: case.is_silent and _is_dead(case.port),
     ),
     Row(
+        when="its API is silent, its PostgreSQL answers, the leader key is its own, and HAProxy has it down already",
+        then="it is left to HAProxy's checks, and gets sessions again when it has answered",
+        stance=Stance.CHECKS,
+        fits=lambda case: _may_be_kept(case) and case.holds_key and case.is_down,
+    ),
+    Row(
+        when="its API is silent, its PostgreSQL answers, and /cluster of others, for want of a store, says it leads",
+        then="nobody is cut off: its checks are suspended for as long as that lasts",
+        stance=Stance.KEPT,
+        fits=lambda case: _may_be_kept(case) and case.holds_key and case.is_key_hearsay,
+    ),
+    Row(
         when="its API is silent, its PostgreSQL answers, and the leader key is its own",
         then="nobody is cut off: its checks are suspended for as long as that lasts",
         stance=Stance.KEPT,
@@ -288,6 +315,12 @@ PRIMARY_ROWS = (
         then="it gets no new sessions: a kernel may accept for a node that is frozen",
         stance=Stance.CLOSED,
         fits=lambda case: case.is_silent and case.port is PortVerdict.SILENT,
+    ),
+    Row(
+        when="its API is silent, and the leader key was read more than 1 s ago",
+        then="that is no key any more: it is left to HAProxy's checks",
+        stance=Stance.CHECKS,
+        fits=lambda case: case.is_silent and case.is_key_old,
     ),
     Row(
         when="nothing else is known",
@@ -307,6 +340,12 @@ REPLICA_ROWS = (
         fits=lambda case: case.drain is not None,
     ),
     ELSEWHERE_ROW,
+    Row(
+        when="its API is silent, its PostgreSQL answers, and HAProxy has it down already",
+        then="it is left to HAProxy's checks: it gets no sessions here, and nobody is cut off",
+        stance=Stance.CHECKS,
+        fits=lambda case: _may_be_kept(case) and case.is_down,
+    ),
     Row(
         when="its API is silent, and its PostgreSQL answers",
         then="nobody is cut off: its checks are suspended for as long as that lasts",
@@ -335,7 +374,7 @@ REPLICA_ROWS = (
         when="it answers, and HAProxy's own check had no answer",
         then="it stays as it is, and its checks are suspended",
         stance=Stance.KEPT,
-        fits=lambda case: _is_heard_by_us_alone(case) and not _is_dead(case.port),
+        fits=lambda case: _is_heard_by_us_alone(case) and not _is_dead(case.port) and not case.is_down,
     ),
     Row(
         when="it answers, or nothing is known",

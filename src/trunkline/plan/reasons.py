@@ -38,7 +38,8 @@ class Case:
     `member`: None where the cluster does not list it, or where nobody could say (`is_seen` false).
     `answer`: to `GET service.path`; None where there is none.
     `server`: None where HAProxy does not have it. `is_asked`: whether HAProxy answers and has this service.
-    `is_closed_by_agent`: its server rests by the agent's hand, and no person's. `drain`: what people have asked for.
+    `is_closed_by_agent`: its server rests by the agent's hand, and no person's; `is_unchecked_by_agent`: so do its
+    checks. `drain`: what people have asked for.
     """
 
     service: Service
@@ -49,7 +50,13 @@ class Case:
     server: ServerState | None
     is_asked: bool
     is_closed_by_agent: bool = False
+    is_unchecked_by_agent: bool = False
     drain: Drain | None = None
+
+    @property
+    def is_unchecked_by_hand(self) -> bool:
+        """A person has disabled its checks."""
+        return self.server is not None and self.server.has_no_checks and not self.is_unchecked_by_agent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +71,15 @@ class Verdict:
 
 def judge(case: Case) -> Verdict:
     """Whether both sides agree, and why it is so."""
+    verdict, server = _as_asked(case), case.server
+    if server is None or not case.is_unchecked_by_hand:
+        return verdict
+    undo = f"`enable health {server.proxy}/{server.name}` ends that"
+    return replace(verdict, reason=f"{verdict.reason}; its checks are disabled by hand ({undo})", is_notable=True)
+
+
+def _as_asked(case: Case) -> Verdict:
+    """With what people have asked for."""
     verdict, server = _judge(case), case.server
     if case.drain is None or server is None or case.is_closed_by_agent or server.health in BY_HAND:
         return verdict
@@ -149,7 +165,9 @@ def haproxy_says(server: ServerState) -> str:
     """Why HAProxy sends nobody there."""
     what = f"{server.check_description or server.check_status} {_ago(server.last_change_s)}"
     match server.check_status[:2]:
-        case "" | "IN" | "UN":
+        case "":
+            return "HAProxy does not ask it"
+        case "IN" | "UN":
             return "HAProxy has not asked it yet"
         case "L4" | "SO":
             return f"HAProxy does not reach its REST API ({what})"

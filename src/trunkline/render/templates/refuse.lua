@@ -2,7 +2,9 @@
 --
 -- When nobody could serve a port for as long as a client would wait, it no longer listens: connections are refused by
 -- the kernel, and clients that know several load balancers go on to the next one at once. It listens again the moment
--- there is somebody. This needs no agent and no lease, and a port that a person has disabled is left alone.
+-- there is somebody. This needs no agent and no lease. A port that a person has disabled is left alone, and one that a
+-- person has opened while it refused stays open until it has had somebody. What cannot be seen is a hand that disables
+-- what refuses already.
 --
 --   setenv TRUNKLINE_PORTS "PROXY one|any FALLBACK|- TIMEOUT_MS UNREACHED_MS ..."      five words for each port
 --
@@ -14,7 +16,7 @@
 local GRACE_MS = 5000          -- four attempts of a second, and a little
 local OPEN_LOOK_MS, CLOSED_LOOK_MS = 250, 20
 
-local ports = {}               -- { proxy, admits, fallback, timeout_ms, unreached_ms, since, is_closed }
+local ports = {}               -- { proxy, admits, fallback, timeout_ms, unreached_ms, since, is_closed, is_opened }
 
 for proxy, admits, fallback, timeout_ms, unreached_ms in
   (os.getenv("TRUNKLINE_PORTS") or ""):gmatch("(%S+) (%S+) (%S+) (%d+) (%d+)") do
@@ -41,15 +43,24 @@ local function is_over(port, waited_ms)
   return is_judged and (waited_ms >= port.timeout_ms or (is_unreached and waited_ms >= port.unreached_ms))
 end
 
+-- HAProxy's word is the same for a port that we have closed and for one that a person has.
+local function is_listening(frontend)
+  return frontend:get_stats().status == "OPEN"
+end
+
 local function look_at_port(port)
   local frontend, now = core.frontends[port.proxy], now_ms()
+  if port.is_closed and is_listening(frontend) then
+    port.is_closed, port.is_opened = false, true
+  end
   if has_somebody(port) then
-    port.since = nil
+    port.since, port.is_opened = nil, false
     if port.is_closed then frontend:resume() end
     port.is_closed = false
   else
     port.since = port.since or now
-    if not port.is_closed and is_over(port, now - port.since) then
+    local may_close = not port.is_closed and not port.is_opened
+    if may_close and is_over(port, now - port.since) and is_listening(frontend) then
       port.is_closed = true    -- first: it has to be opened again whatever becomes of the next line
       frontend:pause()
     end
