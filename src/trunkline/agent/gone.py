@@ -4,8 +4,9 @@ import time
 from collections.abc import Sequence
 
 from trunkline.model.command import Command, EndSessions
-from trunkline.model.facts import Ending, Situation
-from trunkline.plan.steering import END_AGAIN_S
+from trunkline.model.facts import Ending, PortVerdict, Situation
+from trunkline.plan.posture import Stance
+from trunkline.plan.steering import END_AGAIN_S, judge_members
 
 
 class Gone:
@@ -36,12 +37,25 @@ class Gone:
 
     def count(self, situation: Situation, pid: int) -> int:
         """Sessions that are gone from servers which must not have them, compared with the cycle before: those that we
-        have ended, and those that HAProxy has ended with the server's health. `pid`: of the worker that serves."""
+        have ended, those that HAProxy has ended with the server's health, and those that have died with PostgreSQL. Who
+        leaves a server that may keep its sessions is none of them. `pid`: of the worker that serves."""
         proxy = situation.state.name
         now = {(pid, it.name): it.sessions for it in situation.state.servers if not it.is_backup}
         now |= {(pid, name): count for pid, at, name, count in situation.workers.sessions if at == proxy}
         open_now = {it.name for it in situation.state.servers if it.takes_sessions}
         before = self._sessions.get(proxy, {})
-        gone = sum(max(0, count - now.get(key, 0)) for key, count in before.items() if key[1] not in open_now)
+        gone = {key: count - now.get(key, 0) for key, count in before.items() if key[1] not in open_now}
+        gone = {key: count for key, count in gone.items() if count > 0}
+        keep = _who_may_keep(situation) if gone else set()
         self._sessions[proxy] = now
-        return gone
+        return sum(count for (_, server), count in gone.items() if server not in keep)
+
+
+def _who_may_keep(situation: Situation) -> set[str]:
+    """Servers that get nobody new, and whose sessions nobody ends."""
+    return {
+        it.case.server.name
+        for it in judge_members(situation)
+        if it.stance in (Stance.BY_HAND, Stance.DRAINED)
+        or (it.stance is Stance.CLOSED and it.case.port is PortVerdict.SILENT)
+    }
