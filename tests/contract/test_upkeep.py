@@ -7,11 +7,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import quick_pulse
 import slow_pulse
 import yaml
 from contract_subjects import Postgres
 from supervised import free_ports
 
+from trunkline.adapters.agent_page import METRICS, fetch
 from trunkline.adapters.haproxy_binary import ask
 from trunkline.adapters.haproxy_process import start
 from trunkline.adapters.process_table import family
@@ -21,6 +23,7 @@ from trunkline.lab.binaries import Binary, find_haproxies
 from trunkline.model.proxy import Health
 from trunkline.operate.apply import apply, prepare
 from trunkline.operate.places import find_haproxy
+from trunkline.plan.balancer import agent_metrics_name
 from trunkline.testing.fake_cluster import FakeCluster, MemberStory
 
 pytestmark = pytest.mark.haproxy
@@ -131,8 +134,8 @@ async def test_a_member_joins_and_leaves(service: Service, cluster: FakeCluster)
         await cluster.leave("pg4")
         fourth.stop()
     assert (await prepare(service.settings, service.paths, None)).changed, "pg4 is remembered for a while"
-    # another agent finds that it has left, and that its server is ours
-    async with service.agent():
+    # another agent remembers it, finds that it has left, and that its server is ours
+    async with service.agent(quick_pulse.__file__):
         await service.until(lambda: service.rests("pg4"))
         assert "server pg4 " not in service.text
     assert (await prepare(service.settings, service.paths, None)).is_in_sync
@@ -174,3 +177,21 @@ async def test_it_hears_of_haproxys_own_checks(service: Service, cluster: FakeCl
         server = proxies[READ].server("pg2")
         assert server is not None
         assert server.takes_sessions
+
+
+async def test_an_agent_that_begins_while_the_one_listed_api_is_down(service: Service, cluster: FakeCluster) -> None:
+    """It knows the members from the agent before it, and from `trunkline apply`."""
+    settings = yaml.safe_load(service.config.read_text())
+    settings["clusters"][0]["patroni"] = [cluster.apis["pg1"].url]
+    service.config.write_text(yaml.safe_dump(settings))
+    async with service.agent():
+        await service.until(lambda: knows(service, "pg3"))
+    await cluster.apis["pg1"].refuse()
+    async with service.agent():
+        await service.until(lambda: knows(service, "pg3"))
+
+
+async def knows(service: Service, member: str) -> bool:
+    """Whether the agent that runs has this member."""
+    text = await fetch(agent_metrics_name(service.paths), METRICS, timeout_s=2.0)
+    return f'member="{member}"' in (text or b"").decode()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline.agent.discovery import Known
-from trunkline.agent.memory import FILE, as_text, load, recalled, store
+from trunkline.agent.memory import FILE, as_text, keep, load, recalled, store
 from trunkline.config.settings import ClusterSettings
 from trunkline.model.cluster import ClusterView, DynamicConfig, Member, Role
 
@@ -49,6 +49,28 @@ def test_a_standby_cluster_is_remembered_and_a_leader_is_not() -> None:
     assert back is not None
     assert back.view.is_standby_cluster
     assert back.view.leader is None
+
+
+def test_it_outlasts_a_boot_that_empties_the_run_s_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    volatile, kept = tmp_path / "run", tmp_path / "kept"
+    volatile.mkdir()
+    monkeypatch.setattr("trunkline.agent.memory.lasting", lambda _: kept)
+    assert (keep(volatile, TEXT), load(volatile)) == ("", TEXT)
+    (volatile / FILE).unlink()
+    assert load(volatile) == TEXT
+
+
+def test_without_a_place_that_lasts_it_is_kept_as_long_as_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("trunkline.agent.memory.lasting", lambda _: tmp_path / "file" / "kept")
+    assert (keep(tmp_path, TEXT), load(tmp_path)) == ("", TEXT)
+
+
+def test_what_is_in_the_way_is_told(tmp_path: Path) -> None:
+    (tmp_path / FILE).mkdir()
+    assert FILE in keep(tmp_path, TEXT)
 
 
 def test_lag_and_roles_do_not_change_the_text() -> None:

@@ -122,7 +122,7 @@ async def _steer(
     metrics.source_ages = steering.source_ages
     pages = {METRICS: Page(text=metrics.text, content_type=METRICS_TYPE)}
     pages[PLAN] = Page(text=decided.text, content_type=JSON_TYPE)
-    followings = followings_for(settings, "", {}) if upkeep is not None else ()
+    followings = followings_for(settings, memory.load(directory), {}) if upkeep is not None else ()
     met = partial(strangers.tell, teller) if teller is not None else partial(hint, followings)
     guide = Guide(steering, settings, paths, source_for, met)
     async with AsyncExitStack() as stack:

@@ -6,10 +6,12 @@ kept only as far as they say that this is a standby cluster: who leads is never 
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from trunkline.adapters.files import read_text, write_private
+from trunkline.agent.directory import lasting
 from trunkline.agent.discovery import Known, key
 from trunkline.config.settings import ClusterSettings
 from trunkline.errors import TrunklineError
@@ -43,16 +45,34 @@ def recalled(text: str, chosen: ClusterSettings) -> Known | None:
 
 
 def load(directory: Path) -> str:
-    """The text of the memory in this directory; empty where there is none or it may not be read."""
-    try:
-        return read_text(directory / FILE) or ""
-    except TrunklineError:
-        return ""
+    """The text of the memory of a run in this directory, or of one before the host's last boot; empty where there is
+    none or it may not be read."""
+    for place in (directory, lasting(directory)):
+        with suppress(TrunklineError):
+            if text := read_text(place / FILE):
+                return text
+    return ""
 
 
 def store(directory: Path, text: str) -> None:
-    """Replace the memory in this directory as a whole."""
+    """Replace the memory of a run in this directory as a whole. Where only what outlasts a boot cannot be written, it
+    does without."""
     write_private(directory / FILE, text)
+    place = lasting(directory)
+    if place != directory:
+        with suppress(TrunklineError, OSError):
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_private(place / FILE, text)
+
+
+def keep(directory: Path, text: str) -> str:
+    """Store it, if it is new; what is in the way, "" for nothing."""
+    try:
+        if text != load(directory):
+            store(directory, text)
+    except TrunklineError as error:
+        return error.message
+    return ""
 
 
 def _as_json(chosen: ClusterSettings, known: Known) -> Mapping[str, object]:

@@ -150,14 +150,7 @@ class Supervisor:
         return memory.as_text((it.chosen, it.known) for it in self._followings if it.known is not None)
 
     def _remember(self) -> None:
-        directory, text = self.keeper.place.directory, self._memory_text()
-        if text != memory.load(directory):
-            try:
-                memory.store(directory, text)
-            except TrunklineError as error:
-                self._memory.tell(error.message)
-            else:
-                self._memory.tell("")
+        self._memory.tell(memory.keep(self.keeper.place.directory, self._memory_text()))
 
 
 def _task_name(following: Following) -> str:

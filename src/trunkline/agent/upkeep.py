@@ -15,6 +15,7 @@ import structlog
 from trunkline.adapters.files import differing, install, lock, read_text
 from trunkline.adapters.haproxy_binary import HAProxyBinary, find_haproxy
 from trunkline.adapters.runtime_socket import RuntimeSocket
+from trunkline.agent import memory
 from trunkline.agent.configuration import Configuration, Sources, configure, require_accepted
 from trunkline.agent.discovery import Known, resolved
 from trunkline.agent.keeper import SAFE_REMOVAL
@@ -49,6 +50,7 @@ class Upkeep:
         self._trouble = Trouble(
             "members are not followed", "members are followed again", level="error", reasons=SOME_REASONS
         )
+        self._memory = Trouble("the members cannot be remembered", "the members are remembered again", level="error")
 
     async def run(self, knowns: Callable[[], tuple[Known | None, ...]]) -> NoReturn:
         """Bring what is known to HAProxy whenever it changes, and see members that have left to their end."""
@@ -59,9 +61,10 @@ class Upkeep:
                     await self.changed.wait()
             is_new = self.changed.is_set() or not is_tending
             self.changed.clear()
-            views = tuple(resolved(known) for known in knowns() if known is not None)
-            if is_new and len(views) == len(self._settings.clusters):
-                await self._bring(views)
+            clusters = [(chosen, it) for chosen, it in zip(self._settings.clusters, knowns(), strict=True) if it]
+            if is_new and len(clusters) == len(self._settings.clusters):
+                await self._bring(tuple(resolved(known) for _, known in clusters))
+                self._memory.tell(memory.keep(self._directory, memory.as_text(clusters)))
             if self._members is not None:
                 with suppress(TrunklineError):  # what is in the way is said when members change
                     await self._members.tend()
