@@ -13,6 +13,7 @@ class Gone:
 
     def __init__(self) -> None:
         self._sessions: dict[str, dict[tuple[int, str], int]] = {}
+        self._left: dict[str, int] = {}
         self._told: dict[tuple[str, str, int | None], tuple[int, float]] = {}
 
     def told(self, situation: Situation, done: Sequence[Command]) -> None:
@@ -36,12 +37,22 @@ class Gone:
 
     def count(self, situation: Situation, pid: int) -> int:
         """Sessions that are gone from servers which must not have them, compared with the cycle before: those that we
-        have ended, and those that HAProxy has ended with the server's health. `pid`: of the worker that serves."""
+        have ended, and those that HAProxy has ended with the server's health. `pid`: of the worker that serves.
+
+        What a reload has left behind is there until the master has been asked: the new worker knows nothing of it.
+        """
         proxy = situation.state.name
         now = {(pid, it.name): it.sessions for it in situation.state.servers if not it.is_backup}
         now |= {(pid, name): count for pid, at, name, count in situation.workers.sessions if at == proxy}
         open_now = {it.name for it in situation.state.servers if it.takes_sessions}
         before = self._sessions.get(proxy, {})
+        if situation.workers.beside != pid:
+            now = {key: count for key, count in before.items() if key[0] != pid} | now
         gone = sum(max(0, count - now.get(key, 0)) for key, count in before.items() if key[1] not in open_now)
         self._sessions[proxy] = now
+        self._left[proxy] = sum(count for key, count in now.items() if key[1] not in open_now)
         return gone
+
+    def left(self, proxy: str) -> int:
+        """Sessions that were still there at the last count."""
+        return self._left.get(proxy, 0)
