@@ -12,6 +12,7 @@ import pytest
 from contract_subjects import Postgres
 from scraping import fetched, scraped, value, values
 from supervised import Supervised
+from test_agent_attaches import WITHOUT, agent_beside
 from test_drain import takes
 from test_plan import said
 
@@ -119,10 +120,33 @@ async def test_a_role_change_ends_them(
     await run.stop()
 
 
+async def test_an_agent_that_lives_through_reloads_counts_the_same(
+    run: Supervised, cluster: FakeCluster, postgres: dict[str, Postgres]
+) -> None:
+    """`trunkline run` begins its agent anew on SIGHUP; one beside the service manager's HAProxy sees both workers."""
+    run.write(WITHOUT)
+    await run.serve()
+    async with agent_beside(run):
+        writings = [(await run.session(postgres))[0]]
+        for reloads in (1, 2, 3):
+            run.process.send_signal(signal.SIGHUP)
+            await run.said("HAProxy reloaded", reloads)
+            await run.until(run.leads_to("pg1"))
+            writings.append((await run.session(postgres))[0])
+        cluster.promote("pg2")
+        async with asyncio.timeout(ENDED_S):
+            await asyncio.gather(*(reader.read() for reader in writings))
+        await run.said("the primary has changed")
+        (receipt,) = await receipts(run)
+        assert (receipt["old"], receipt["new"], receipt["sessions_ended"]) == ("pg1", "pg2", len(writings))
+        assert await old_sessions(run) == []
+    await run.stop()
+
+
 async def old_sessions(run: Supervised) -> list[tuple[int, str]]:
     """As `status` tells them: of which old worker, at which server; one each."""
     code, out, err = await said(run, "status", "--json")
     assert code == 0, err
     told = json.loads(out)["haproxy"]["old_sessions"]
-    assert {it["sessions"] for it in told} == {1}
+    assert {it["sessions"] for it in told} <= {1}
     return [(it["pid"], f"{it['service']}/{it['server']}") for it in told]
