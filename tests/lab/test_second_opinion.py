@@ -15,9 +15,12 @@ import psycopg
 
 from tests.lab.role_change import CLIENTS, GAP_TIMEOUT_S, PAUSE_S, leader_of, until
 from tests.lab.test_frozen_patroni import one_session_that_writes
+from trunkline.adapters.etcd import EtcdClient
+from trunkline.config.settings import EtcdSettings
 from trunkline.lab import Lab
 from trunkline.lab.balancer import Balancer
 from trunkline.lab.etcd import NAME as ETCD
+from trunkline.lab.layout import SCOPE
 from trunkline.lab.load import INSERT, READ, READ_ONLY, WRITTEN, Load, looping_clients, prepare, watching
 from trunkline.lab.processes import send
 
@@ -27,9 +30,14 @@ SILENCE_S = 12.0
 JAMMED_S = 60.0
 """Patroni goes on under a jammed API, so its leader key stands for as long as that lasts."""
 
-MAX_OUTAGE_BESIDES_PROMOTION_S = 0.8
+MAX_OUTAGE_BESIDES_PROMOTION_S = 2.0
+"""The fence comes 0.3 s before the key's lease ends, and up to 0.5 s later etcd, which looks at leases twice a second,
+deletes the key; the rest is for a busy machine (0.9 s seen). Checks alone cost most of the ttl. What it comes to on a
+machine with nothing else to do: docs/benchmarks.md, fence."""
+
 SERVED_TIMEOUT_S = 10
 RETURN_TIMEOUT_S = 60
+KEY_POLL_S = 0.02
 SILENT_CONNECTIONS = 24
 
 
@@ -137,7 +145,9 @@ async def one_long_silence(balancer: Balancer, measured: Callable[[str], None]) 
         watching([(member.place.host, member.conninfo()) for member in others]) as witness,
         one_session_that_writes(balancer) as writes,
         looping_clients(balancer.conninfo(), CLIENTS, pause_s=PAUSE_S) as load,
+        asyncio.TaskGroup() as watch,
     ):
+        loss = watch.create_task(moment_lost(lab, old.name))
         frozen = time.monotonic()
         await asyncio.to_thread(lab.freeze_patroni, old.name)
         new, promoted = await witness.first_writable(but=old.place.host, after=frozen, deadline_s=GAP_TIMEOUT_S)
@@ -146,16 +156,28 @@ async def one_long_silence(balancer: Balancer, measured: Callable[[str], None]) 
         await asyncio.sleep(1)
         await asyncio.to_thread(lab.thaw_patroni, old.name)
         await asyncio.to_thread(lab.wait_healthy, timeout_s=RETURN_TIMEOUT_S)
-    first = load.first_served_by(new, after=frozen)
+    first, lost = load.first_served_by(new, after=frozen), loss.result()
     last = max([attempt.ended for attempt in load.of(WRITTEN) if attempt.server == old.place.host] + writes)
     assert first is not None
+    promotion_s, outage_s = promoted - lost, first.ended - last
     measured(
-        f"promoted after {promoted - frozen:.2f} s, fence {(promoted - last) * 1000:.0f} ms before that, outage "
-        f"{first.ended - last:.2f} s, served {(first.ended - promoted) * 1000:.0f} ms after it, "
-        f"{len(load.failures)} failed"
+        f"promoted after {promoted - frozen:.2f} s, fence {(promoted - last) * 1000:.0f} ms before that and "
+        f"{(lost - last) * 1000:.0f} ms before the key was gone, outage {outage_s:.2f} s, of it promotion "
+        f"{promotion_s:.2f} s, served {(first.ended - promoted) * 1000:.0f} ms after it, {len(load.failures)} failed"
     )
     assert last < promoted
+    assert outage_s - promotion_s < MAX_OUTAGE_BESIDES_PROMOTION_S
     assert load.of(READ_ONLY) == []
     assert {attempt.server for attempt in load.of(WRITTEN) if attempt.began > promoted} == {new}
     assert leader_of(lab) != old.name
     await asyncio.to_thread(lab.heal)
+
+
+async def moment_lost(lab: Lab, holder: str) -> float:
+    """When the store has no leader key of this member any more: only then can a promotion begin."""
+    async with EtcdClient(EtcdSettings(hosts=(lab.layout.etcd_url,)), timeout_s=GAP_TIMEOUT_S) as etcd:
+        while True:
+            entry = (await etcd.read(f"/service/{SCOPE}/leader")).entry
+            if entry is None or entry.value != holder:
+                return time.monotonic()
+            await asyncio.sleep(KEY_POLL_S)

@@ -143,8 +143,8 @@ EXAMPLES = (
         old=((77, "pg1", 3), (77, "pg2", 1), (77, "pg9", 1)),
         commands=(
             OUT_1,
-            f"@!77 shutdown sessions server {P}/pg1",
-            f"@!77 shutdown sessions server {P}/pg9",
+            f"@!77 shutdown session of each at {P}/pg1",
+            f"@!77 shutdown session of each at {P}/pg9",
             UP_2,
         ),
     ),
@@ -418,7 +418,7 @@ EXAMPLES = (
         facts=(replace(of("pg1", rest(writes("pg1"))), address=THERE),),
         machines=(Machine(name="pg1", address=HERE),),
         old=((77, "pg1", 3),),
-        commands=(f"@!77 shutdown sessions server {P}/pg1",),
+        commands=(f"@!77 shutdown session of each at {P}/pg1",),
     ),
     Example(
         name="its name has another address, and something is leased of the old one",
@@ -440,7 +440,7 @@ EXAMPLES = (
         key=key("pg2"),
         machines=(Machine(name="pg1"), Machine(name="pg2", is_up=True)),
         old=((77, "pg1", 3), (77, "pg2", 1)),
-        commands=(f"@!77 shutdown sessions server {P}/pg1",),
+        commands=(f"@!77 shutdown session of each at {P}/pg1",),
     ),
     Example(
         name="nor after those at one that a person has drained",
@@ -449,7 +449,7 @@ EXAMPLES = (
         key=key("pg2"),
         machines=(Machine(name="pg1", is_up=True, is_drained=True), Machine(name="pg2", is_up=True)),
         old=((77, "pg1", 3),),
-        commands=(f"@!77 shutdown sessions server {P}/pg1",),
+        commands=(f"@!77 shutdown session of each at {P}/pg1",),
     ),
     Example(
         name="a reload in a jam has left its sessions behind: they stay",

@@ -123,7 +123,7 @@ def told(situation: Situation, since: dict[str, float]) -> list[str]:
     return [words(it) for it in steer_replicas(situation, ON, since, NOW).commands]
 
 
-ENDED = [f"shutdown sessions server {PROXY}/a", f"@!99 shutdown sessions server {PROXY}/a"]
+ENDED = [f"shutdown sessions server {PROXY}/a", f"@!99 shutdown session of each at {PROXY}/a"]
 
 
 def test_the_deadline() -> None:

@@ -1,14 +1,19 @@
-"""Which sessions count as ended: those that had to go, not those that have left a server which may keep them."""
+"""Which sessions count as gone, from one cycle to the next: those that had to go, not those that have just left."""
 
 import pytest
 
 from trunkline.agent.gone import Gone
 from trunkline.model.cluster import MemberAnswer, Role
 from trunkline.model.desired import ServiceKind
-from trunkline.model.facts import MemberFacts, PortFact, PortVerdict, RestFact, Situation, Sticky, Stuck
+from trunkline.model.facts import MemberFacts, PortFact, PortVerdict, RestFact, Situation, Sticky, Stuck, Workers
 from trunkline.model.proxy import Health, ProxyState, ServerState
 
 PID = 4711
+P = "postgres_primary"
+FIRST, SECOND = 71, 72
+"""The workers before and after a reload."""
+
+NO_RELOAD = Workers(beside=FIRST)
 WELL = MemberAnswer(
     scope="demo",
     name="pg1",
@@ -52,3 +57,36 @@ def test_of_three_that_are_gone(after: Situation, counted: int) -> None:
     assert gone.count(situation(Health.UP, 5), PID) == 0
     assert gone.count(after, PID) == counted
     assert gone.count(after, PID) == 0
+
+
+def cycle(health: Health, sessions: int, workers: Workers = NO_RELOAD) -> Situation:
+    """pg1 as the worker that serves has it, and what is known of old ones."""
+    server = ServerState(proxy=P, name="pg1", address="", health=health, sessions=sessions, queued=0)
+    state = ProxyState(name=P, servers=(server,))
+    return Situation(scope="demo", kind=ServiceKind.PRIMARY, state=state, members=(), workers=workers)
+
+
+def test_of_a_server_that_is_out() -> None:
+    gone = Gone()
+    assert gone.count(cycle(Health.UP, 3), FIRST) == 0
+    assert gone.count(cycle(Health.UP, 2), FIRST) == 0, "who may be there may leave"
+    assert gone.left(P) == 0
+    assert gone.count(cycle(Health.DOWN, 1), FIRST) == 1
+    assert gone.left(P) == 1
+    assert gone.count(cycle(Health.DOWN, 0), FIRST) == 1
+    assert gone.left(P) == 0
+
+
+def test_a_reload_ends_nobody() -> None:
+    """The new worker begins with every server down, and the master does not answer at once."""
+    gone = Gone()
+    gone.count(cycle(Health.UP, 2), FIRST)
+    assert gone.count(cycle(Health.DOWN, 0), SECOND) == 0
+    assert gone.count(cycle(Health.UP, 0), SECOND) == 0
+    behind = Workers(sessions=((FIRST, P, "pg1", 2),), pids=(FIRST,), beside=SECOND)
+    assert gone.count(cycle(Health.UP, 0, behind), SECOND) == 0
+    assert gone.left(P) == 0
+    assert gone.count(cycle(Health.DOWN, 0, behind), SECOND) == 0
+    assert gone.left(P) == 2
+    assert gone.count(cycle(Health.DOWN, 0, Workers(beside=SECOND)), SECOND) == 2
+    assert gone.left(P) == 0

@@ -137,6 +137,19 @@ def test_a_switchover_is_told_with_its_moments(film: Film) -> None:
     assert receipt.reroute_s == pytest.approx(0.02, abs=1e-3)
 
 
+def test_sessions_that_go_late_are_waited_for(film: Film) -> None:
+    """For a while: who never goes does not keep the receipt."""
+    said_both = (said("pg1", replica(2)), said("pg2", primary(2)))
+    film.show_more(1.0, "pg2", said_both, left=3)
+    assert film.show_more(1.1 + SETTLED_S, "pg2", said_both, ended=1, left=2) is None
+    receipt = film.show_more(1.2 + SETTLED_S, "pg2", said_both, ended=2)
+    assert receipt is not None
+    assert receipt.sessions_ended == 3
+    film.show_more(11.0, "pg1", (said("pg1", primary(3)), said("pg2", replica(3))), left=1)
+    assert film.show_more(10.9 + UNHEALTHY_S, "pg1", left=1) is None
+    assert film.show_more(11.0 + UNHEALTHY_S, "pg1", left=1) is not None
+
+
 def test_a_promotion_was_between_the_question_that_found_it_and_its_answer(film: Film) -> None:
     """The answer took its time; the question before had found no primary."""
     film.show(1.0, "", said("pg2", replica()))

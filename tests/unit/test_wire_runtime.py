@@ -173,6 +173,9 @@ def test_sessions(version: str) -> None:
         for session in parse_sessions(recorded(version, "show_sess_id"), datetime(2026, 11, 25))
     }
     assert len(ids) == 1
+    assert parse_session_ids(recorded(version, "show_sess"), ("postgres_replicas", "pg1")) == ids
+    for elsewhere in (("postgres_replicas", "pg2"), ("postgres_primary", "pg1")):
+        assert parse_session_ids(recorded(version, "show_sess"), elsewhere) == ()
     one = sessions[ids[0]]
     assert (one.frontend, one.backend, one.server) == ("postgres_replicas", "postgres_replicas", "pg1")
     assert one.client.startswith("127.0.0.1:")

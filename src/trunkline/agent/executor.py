@@ -36,11 +36,13 @@ class Executor:
         return tuple(deeds)
 
     async def _perform(self, command: Command) -> str:
-        socket = self._master if _is_elsewhere(command) else self._runtime
-        if socket is None:
-            return "there is no master socket"
         try:
-            await socket.command(*words(command).split(" "))
+            if isinstance(command, EndSessions) and command.worker_pid is not None:
+                if self._master is None:
+                    return "there is no master socket"
+                await self._master.end_sessions(command.worker_pid, command.proxy, command.server)
+            else:
+                await self._runtime.command(*words(command).split(" "))
         except RuntimeSocketError as error:
             return error.message
         return ""

@@ -14,6 +14,7 @@ class Gone:
 
     def __init__(self) -> None:
         self._sessions: dict[str, dict[tuple[int, str], int]] = {}
+        self._left: dict[str, int] = {}
         self._told: dict[tuple[str, str, int | None], tuple[int, float]] = {}
 
     def told(self, situation: Situation, done: Sequence[Command]) -> None:
@@ -38,17 +39,26 @@ class Gone:
     def count(self, situation: Situation, pid: int) -> int:
         """Sessions that are gone from servers which must not have them, compared with the cycle before: those that we
         have ended, those that HAProxy has ended with the server's health, and those that have died with PostgreSQL. Who
-        leaves a server that may keep its sessions is none of them. `pid`: of the worker that serves."""
+        leaves a server that may keep its sessions is none of them. `pid`: of the worker that serves.
+
+        What a reload has left behind is there until the master has been asked: the new worker knows nothing of it.
+        """
         proxy = situation.state.name
         now = {(pid, it.name): it.sessions for it in situation.state.servers if not it.is_backup}
         now |= {(pid, name): count for pid, at, name, count in situation.workers.sessions if at == proxy}
-        open_now = {it.name for it in situation.state.servers if it.takes_sessions}
         before = self._sessions.get(proxy, {})
-        gone = {key: count - now.get(key, 0) for key, count in before.items() if key[1] not in open_now}
-        gone = {key: count for key, count in gone.items() if count > 0}
-        keep = _who_may_keep(situation) if gone else set()
+        if situation.workers.beside != pid:
+            now = {key: count for key, count in before.items() if key[0] != pid} | now
         self._sessions[proxy] = now
-        return sum(count for (_, server), count in gone.items() if server not in keep)
+        allowed = {it.name for it in situation.state.servers if it.takes_sessions}
+        if any(count for key, count in (*before.items(), *now.items()) if key[1] not in allowed):
+            allowed |= _who_may_keep(situation)
+        self._left[proxy] = sum(count for key, count in now.items() if key[1] not in allowed)
+        return sum(max(0, count - now.get(key, 0)) for key, count in before.items() if key[1] not in allowed)
+
+    def left(self, proxy: str) -> int:
+        """Sessions that were still there at the last count."""
+        return self._left.get(proxy, 0)
 
 
 def _who_may_keep(situation: Situation) -> set[str]:

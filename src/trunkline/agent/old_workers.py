@@ -6,6 +6,7 @@ A master that is silent costs the knowledge about old workers, and nothing else.
 import asyncio
 import time
 from collections.abc import Callable, Collection
+from dataclasses import replace
 
 from trunkline.adapters.runtime_socket import MasterSocket
 from trunkline.agent.trouble import Trouble
@@ -15,7 +16,7 @@ from trunkline.wire.runtime import parse_stat
 
 REST_S, BUSY_S = 2.0, 0.1
 """Between two looks; while old workers have sessions there is one at each cycle, but not more often than that. When
-another worker serves, there is one at once."""
+another worker serves, there is one at once, and again until it has succeeded: during a reload the master is deaf."""
 
 
 class OldWorkers:
@@ -33,23 +34,26 @@ class OldWorkers:
         self._trouble = Trouble("old workers cannot be looked after", "old workers are looked after again")
 
     def seen_beside(self, pid: int) -> Workers:
-        """What was seen last, while this worker serves; begins another look where one is due."""
+        """What was seen last, while this worker serves; begins another look where one is due. Without a master there are
+        none, as far as anybody can know."""
+        if self._master is None:
+            return Workers(beside=pid)
         now = time.monotonic()
-        pause_s = BUSY_S if self._seen.sessions else REST_S
+        pause_s = BUSY_S if self._seen.sessions or self._seen.beside != pid else REST_S
         is_due = pid != self._pid or now - self._looked_at >= pause_s
-        if self._master is not None and is_due and (self._looking is None or self._looking.done()):
+        if is_due and (self._looking is None or self._looking.done()):
             self._pid, self._looked_at = pid, now
-            self._looking = asyncio.create_task(self._look(self._master), name="look at old workers")
+            self._looking = asyncio.create_task(self._look(self._master, pid), name="look at old workers")
         return self._seen
 
     def age_s(self, now: float) -> float | None:
         """Since the master has last told, where there is one to ask."""
         return now - self._told_at if self._master is not None else None
 
-    async def _look(self, master: MasterSocket) -> None:
+    async def _look(self, master: MasterSocket, pid: int) -> None:
         problem, before = "", self._seen
         try:
-            self._seen = await old_workers(master)
+            self._seen = replace(await old_workers(master), beside=pid)
             self._told_at = time.monotonic()
         except RuntimeSocketError as error:
             problem = error.message

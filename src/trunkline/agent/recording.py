@@ -75,6 +75,7 @@ def glimpse(seen: Seen) -> Glimpse:
         leader_key=situation.leader_key,
         deeds=seen.deeds,
         ended=seen.ended,
+        left=seen.left,
         held=dict(lease.held).get(proxy, 0),
         released=released,
         longest_wait_s=max(waited_ms, dict(lease.waited_ms).get(proxy, 0)) / 1000,

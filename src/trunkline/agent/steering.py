@@ -71,7 +71,8 @@ class View:
 class Seen:
     """One service in one cycle: what was known (at the moment `at_s`, seconds since the epoch), and what was done.
 
-    `ended`: sessions that are gone from servers which must not have them, of the primary's service.
+    `ended`: sessions that are gone from servers which must not have them, of the primary's service; `left`: those that
+    are still there.
     """
 
     situation: Situation
@@ -79,6 +80,7 @@ class Seen:
     at_s: float
     deeds: tuple[Deed, ...]
     ended: int
+    left: int
 
 
 SourceAges = Mapping[tuple[str, str, str], float]
@@ -220,8 +222,9 @@ class Steering:
         self._gone.told(situation, done)
         self._tell_trouble(situation.state.name, plan, deeds)
         ended = self._gone.count(situation, view.lease.pid) if situation.kind is ServiceKind.PRIMARY else 0
+        left = self._gone.left(situation.state.name)
         at_s = time.time() - (time.monotonic() - now)
-        self._observer.saw(Seen(situation=situation, lease=view.lease, at_s=at_s, deeds=deeds, ended=ended))
+        self._observer.saw(Seen(situation=situation, lease=view.lease, at_s=at_s, deeds=deeds, ended=ended, left=left))
         return deeds
 
     async def _plan(self, cluster: Steered, situation: Situation, now: float) -> Plan:

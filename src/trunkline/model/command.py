@@ -46,7 +46,8 @@ class Unstick:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndSessions:
-    """`shutdown sessions server P/S`, in the worker that serves or (`worker_pid`) in one that a reload left behind."""
+    """`shutdown sessions server P/S` in the worker that serves. In one that a reload left behind (`worker_pid`) it is
+    `shutdown session` for each: of a proxy that has stopped HAProxy takes no command about a server."""
 
     proxy: str
     server: str
@@ -87,8 +88,9 @@ def words(command: Command) -> str:
             return f"trunkline stick {target} {command.what}"
         case Unstick():
             return f"trunkline unstick {target} {command.what}"
-        case EndSessions():
-            at = f"@!{command.worker_pid} " if command.worker_pid is not None else ""
-            return f"{at}shutdown sessions server {target}"
+        case EndSessions(worker_pid=None):
+            return f"shutdown sessions server {target}"
+        case EndSessions(worker_pid=pid):
+            return f"@!{pid} shutdown session of each at {target}"
         case EndSession():
             return f"shutdown session {command.session_id}"

@@ -94,10 +94,13 @@ class LeaderKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workers:
-    """Sessions of old workers, which no check ends any more: (pid, proxy, server, how many), sorted."""
+    """Sessions of old workers, which no check ends any more: (pid, proxy, server, how many), sorted. `beside`: the
+    worker that served when the master was asked, 0 where it was not: of what a later reload has left nothing is known.
+    """
 
     sessions: tuple[tuple[int, str, str, int], ...] = ()
     pids: tuple[int, ...] = ()
+    beside: int = 0
 
 
 class Sticky(StrEnum):

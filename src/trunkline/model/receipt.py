@@ -93,9 +93,9 @@ class Glimpse:
 
     `at_s`: of the cycle, seconds since the epoch; ages in facts count back from it. `serving`: members that HAProxy
     sends new sessions to, by their Patroni names; `healthy`: those of them that HAProxy's own check has passed.
-    `deeds`: performed or refused in this cycle. `ended`: sessions that are gone from servers which must not have them.
-    `held`: clients that wait now; `released`: those that have waited, and wait no more since the cycle before;
-    `longest_wait_s`: of both.
+    `deeds`: performed or refused in this cycle. `ended`: sessions that are gone from servers which must not have them;
+    `left`: those that are still there. `held`: clients that wait now; `released`: those that have waited, and wait no
+    more since the cycle before; `longest_wait_s`: of both.
     """
 
     at_s: float
@@ -105,6 +105,7 @@ class Glimpse:
     leader_key: LeaderKey | None
     deeds: tuple[Deed, ...] = ()
     ended: int = 0
+    left: int = 0
     held: int = 0
     released: int = 0
     longest_wait_s: float = 0.0

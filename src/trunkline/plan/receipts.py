@@ -17,7 +17,8 @@ SETTLED_S = 1.0
 """So long after the new primary is served late facts belong to the change."""
 
 UNHEALTHY_S = 5.0
-"""So long a new primary that is served is waited for until a check of HAProxy's own has passed."""
+"""So long a new primary that is served is waited for until a check of HAProxy's own has passed, and until the sessions
+of the old one are gone, which are in the receipt only once HAProxy no longer counts them."""
 
 ODD_S = 1.0
 """A member that is back sooner, and was not seen down, has had no role change."""
@@ -162,7 +163,8 @@ def _changing(state: RecorderState, change: Change, glimpse: Glimpse) -> tuple[R
     if change.new is None or change.served_s is None or (glimpse.serving != (change.new,)):
         return state, None
     waited_s = glimpse.at_s - change.served_s
-    if waited_s < (SETTLED_S if change.healthy_s is not None else UNHEALTHY_S):
+    is_complete = change.healthy_s is not None and not glimpse.left
+    if waited_s < (SETTLED_S if is_complete else UNHEALTHY_S):
         return state, None
     return _over(state, change)
 

@@ -132,9 +132,10 @@ def parse_workers(text: str) -> tuple[Worker, ...]:
     )
 
 
-def parse_session_ids(text: str) -> tuple[str, ...]:
-    """`show sess`: the sessions that have a client and a server."""
-    return tuple(re.findall(r"^(0x[0-9a-f]+): proto=(?!\?).* srv=(?!<none>)\S+ ", text, re.MULTILINE))
+def parse_session_ids(text: str, at: tuple[str, str] | None = None) -> tuple[str, ...]:
+    """`show sess`: the sessions that have a client and a server; `at`: those of this (proxy, server) alone."""
+    found = re.findall(r"^(0x[0-9a-f]+): proto=(?!\?).* be=(\S+) srv=(?!<none>)(\S+) ", text, re.MULTILINE)
+    return tuple(session for session, *place in found if at is None or tuple(place) == at)
 
 
 def parse_sessions(text: str, now: datetime) -> tuple[Session, ...]:
