@@ -34,8 +34,8 @@ class OldWorkers:
         self._trouble = Trouble("old workers cannot be looked after", "old workers are looked after again")
 
     def seen_beside(self, pid: int) -> Workers:
-        """What was seen last, while this worker serves; begins another look where one is due. Without a master there are
-        none, as far as anybody can know."""
+        """What was seen last, while this worker serves; begins another look where one is due. Without a master none are
+        known."""
         if self._master is None:
             return Workers(beside=pid)
         now = time.monotonic()
