@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from trunkline.adapters.patroni_rest import PatroniRest
 from trunkline.adapters.postgres_port import is_awake, outlast, probe
+from trunkline.agent.asking import ask_api
 from trunkline.agent.lag import Lags
 from trunkline.agent.leader import LeaderSource, Preferring
 from trunkline.agent.other_members import OtherMembers
@@ -23,7 +24,6 @@ from trunkline.agent.pauses import Pauses
 from trunkline.agent.tasks import Tasks
 from trunkline.agent.watched import Member, facts_of, gist, unless_overtaken, well_since
 from trunkline.config.settings import ApiSettings
-from trunkline.errors import PatroniError, SilentError
 from trunkline.model.cluster import MemberAnswer
 from trunkline.model.desired import Server
 from trunkline.model.facts import LeaderKey, MemberFacts, PortFact, PortVerdict, RestFact
@@ -205,7 +205,7 @@ class Watcher:
         while True:
             asked_at = time.monotonic()
             with self._impatient(member):
-                before, member.rest = member.rest, await self._answer(member)
+                before, member.rest = member.rest, await ask_api(self._rest, member) if self._rest else None
             if member.rest is not None:
                 lag_s = self._lag_s(member, member.rest)
                 member.rest = replace(member.rest, took_s=time.monotonic() - asked_at, lag_s=lag_s)
@@ -252,19 +252,6 @@ class Watcher:
         if fact.answer is None:
             return None
         return self._lags.lag_s(member.server.member, fact.answer, time.monotonic(), time.time())
-
-    async def _answer(self, member: Member) -> RestFact | None:
-        """None for what is no fact about this member: an answer of another one, TLS that does not work."""
-        if self._rest is None:
-            return None
-        try:
-            answer = await self._rest.member(member.api_url, "/primary")
-        except SilentError as error:
-            return RestFact(answer=None, age_s=0.0, why=error.message)
-        except PatroniError:
-            return None
-        is_it = answer.name in ("", member.server.member)  # before Patroni 3.0 it does not say who it is
-        return RestFact(answer=answer, age_s=0.0) if is_it else None
 
     async def _ask_port(self, member: Member) -> NoReturn:
         postgres = member.server.postgres

@@ -12,11 +12,11 @@ from dataclasses import replace
 
 from trunkline.adapters.patroni_rest import PatroniRest
 from trunkline.adapters.postgres_port import probe
+from trunkline.agent.asking import ask_api
 from trunkline.agent.other_members import OtherMembers
 from trunkline.agent.watched import Member, facts_of, well_since
 from trunkline.agent.watching import ANSWER_TIMEOUT_S, PORT_TIMEOUT_S
 from trunkline.config.settings import ApiSettings
-from trunkline.errors import PatroniError, SilentError
 from trunkline.model.desired import Server
 from trunkline.model.facts import LeaderKey, MemberFacts, PortFact, RestFact
 
@@ -44,7 +44,7 @@ async def look(
 
 async def _ask(patroni: PatroniRest, member: Member) -> None:
     if member.api_url:
-        _note(member, time.monotonic(), await _answer(patroni, member))
+        _note(member, time.monotonic(), await ask_api(patroni, member))
     asked_at, postgres = time.monotonic(), member.server.postgres
     verdict = await probe(postgres.address, postgres.port, timeout_s=PORT_TIMEOUT_S)
     member.port_at, took_s = asked_at, time.monotonic() - asked_at
@@ -55,7 +55,7 @@ async def _ask_again(patroni: PatroniRest, member: Member) -> None:
     asked_at = time.monotonic()
     try:
         async with asyncio.timeout(AGAIN_TIMEOUT_S):
-            _note(member, asked_at, await _answer(patroni, member))
+            _note(member, asked_at, await ask_api(patroni, member))
     except TimeoutError:
         pass
 
@@ -68,15 +68,3 @@ def _note(member: Member, asked_at: float, fact: RestFact | None) -> None:
     took_s = time.monotonic() - asked_at
     member.rest = replace(fact, age_s=took_s, took_s=took_s) if fact is not None else None
     member.rest_at, member.well_since = asked_at, well_since(member)
-
-
-async def _answer(patroni: PatroniRest, member: Member) -> RestFact | None:
-    """None for what is no fact about this member: an answer of another one, TLS that does not work."""
-    try:
-        answer = await patroni.member(member.api_url, "/primary")
-    except SilentError as error:
-        return RestFact(answer=None, age_s=0.0, why=error.message)
-    except PatroniError:
-        return None
-    is_it = answer.name in ("", member.server.member)  # before Patroni 3.0 it does not say who it is
-    return RestFact(answer=answer, age_s=0.0) if is_it else None
