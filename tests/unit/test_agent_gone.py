@@ -1,12 +1,16 @@
 """Which sessions count as gone, from one cycle to the next: those that had to go, not those that have just left."""
 
+import time
+
 import pytest
 
-from trunkline.agent.gone import Gone
+from trunkline.agent.gone import RETRY_S, Gone
 from trunkline.model.cluster import MemberAnswer, Role
+from trunkline.model.command import EndSessions
 from trunkline.model.desired import ServiceKind
 from trunkline.model.facts import MemberFacts, PortFact, PortVerdict, RestFact, Situation, Sticky, Stuck, Workers
 from trunkline.model.proxy import Health, ProxyState, ServerState
+from trunkline.plan.steering import END_AGAIN_S
 
 PID = 4711
 P = "postgres_primary"
@@ -75,6 +79,17 @@ def test_of_a_server_that_is_out() -> None:
     assert gone.left(P) == 1
     assert gone.count(cycle(Health.DOWN, 0), FIRST) == 1
     assert gone.left(P) == 0
+
+
+def test_an_old_worker_that_does_not_answer_is_asked_again_after_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    gone, behind = Gone(), Workers(sessions=((FIRST, P, "pg1", 2),), pids=(FIRST,), beside=SECOND)
+    refused = [EndSessions(proxy=P, server="pg1", worker_pid=pid, reason="") for pid in (None, FIRST)]
+    gone.told(cycle(Health.DOWN, 1, behind), (), refused)
+    (ending,) = gone.endings(P, now)
+    assert (ending.worker_pid, ending.sessions) == (FIRST, 2)
+    assert END_AGAIN_S - ending.age_s == pytest.approx(RETRY_S)
 
 
 def test_a_reload_ends_nobody() -> None:

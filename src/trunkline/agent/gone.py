@@ -8,6 +8,8 @@ from trunkline.model.facts import Ending, PortVerdict, Situation
 from trunkline.plan.posture import Stance
 from trunkline.plan.steering import END_AGAIN_S, judge_members
 
+RETRY_S = 1.0
+
 
 class Gone:
     """Kept from one cycle to the next."""
@@ -17,15 +19,19 @@ class Gone:
         self._left: dict[str, int] = {}
         self._told: dict[tuple[str, str, int | None], tuple[int, float]] = {}
 
-    def told(self, situation: Situation, done: Sequence[Command]) -> None:
-        """HAProxy has taken these commands."""
+    def told(self, situation: Situation, done: Sequence[Command], refused: Sequence[Command] = ()) -> None:
+        """HAProxy has taken these commands, and not those. What an old worker has not taken is told again after a
+        second: one that hangs holds up every cycle that asks it."""
         now, proxy = time.monotonic(), situation.state.name
         counts: dict[tuple[str, int | None], int] = {(it.name, None): it.sessions for it in situation.state.servers}
         counts |= {(server, pid): count for pid, it, server, count in situation.workers.sessions if it == proxy}
-        for command in done:
-            if isinstance(command, EndSessions):
+        for command in (*done, *refused):
+            if isinstance(command, EndSessions) and (command.worker_pid is not None or command in done):
                 place = command.server, command.worker_pid
-                self._told[proxy, *place] = counts.get(place, 0), now
+                self._told[proxy, *place] = (
+                    counts.get(place, 0),
+                    now if command in done else now - END_AGAIN_S + RETRY_S,
+                )
         self._told = {key: it for key, it in self._told.items() if now - it[1] < END_AGAIN_S}
 
     def endings(self, proxy: str, now: float) -> tuple[Ending, ...]:

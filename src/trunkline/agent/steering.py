@@ -218,8 +218,9 @@ class Steering:
             cluster.watcher.stay_with(served[0].name if len(served) == 1 else None)
         plan = await self._plan(cluster, situation, now)
         deeds = await self._executor.perform(plan.commands)
-        done = [command for command, deed in zip(plan.commands, deeds, strict=False) if not deed.refusal]
-        self._gone.told(situation, done)
+        pairs = tuple(zip(plan.commands, deeds, strict=False))
+        done, refused = ([it for it, deed in pairs if bool(deed.refusal) is is_so] for is_so in (False, True))
+        self._gone.told(situation, done, refused)
         self._tell_trouble(situation.state.name, plan, deeds)
         ended = self._gone.count(situation, view.lease.pid) if situation.kind is ServiceKind.PRIMARY else 0
         left = self._gone.left(situation.state.name)
