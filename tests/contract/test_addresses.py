@@ -37,6 +37,10 @@ def haproxy(request: pytest.FixtureRequest) -> Binary:
     return chosen
 
 
+HAPROXY_ALONE: dict[str, object] = {"agent": {"enabled": False}}
+"""Of what is believed HAProxy itself is asked; these members have no PostgreSQL."""
+
+
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return new_authority(tmp_path_factory.mktemp("authority"))
@@ -167,7 +171,7 @@ async def test_an_api_with_tls_that_asks_for_a_client_certificate(
     mine = authority.issue("client", "DNS:trunkline")
     async with FakeCluster(tls=tls) as cluster:
         api = {"ca_file": str(authority.ca), "cert_file": str(mine)}
-        async with serving(directory, haproxy, cluster, api=api) as run:
+        async with serving(directory, haproxy, cluster, api=api, **HAPROXY_ALONE) as run:
             await run.until(replica(run, "pg2", lambda server: server.takes_sessions))
             port = cluster.apis["pg2"].port
             await cluster.apis["pg2"].refuse()
@@ -187,7 +191,7 @@ async def test_a_name_in_the_certificate_is_the_one_that_is_believed(
 ) -> None:
     tls = server_tls(authority, "DNS:patroni.example.org")
     api = {"ca_file": str(authority.ca), "server_name": "patroni.example.org"}
-    async with FakeCluster(tls=tls) as cluster, serving(directory, haproxy, cluster, api=api) as run:
+    async with FakeCluster(tls=tls) as cluster, serving(directory, haproxy, cluster, api=api, **HAPROXY_ALONE) as run:
         port = cluster.apis["pg2"].port
         await run.until(replica(run, "pg2", lambda server: server.takes_sessions))
         await cluster.apis["pg2"].refuse()

@@ -25,13 +25,12 @@ class Gone:
         now, proxy = time.monotonic(), situation.state.name
         counts: dict[tuple[str, int | None], int] = {(it.name, None): it.sessions for it in situation.state.servers}
         counts |= {(server, pid): count for pid, it, server, count in situation.workers.sessions if it == proxy}
-        for command in (*done, *refused):
-            if isinstance(command, EndSessions) and (command.worker_pid is not None or command in done):
+        again = [it for it in refused if isinstance(it, EndSessions) and it.worker_pid is not None]
+        moments = dict.fromkeys(done, now) | dict.fromkeys(again, now - END_AGAIN_S + RETRY_S)
+        for command, at in moments.items():
+            if isinstance(command, EndSessions):
                 place = command.server, command.worker_pid
-                self._told[proxy, *place] = (
-                    counts.get(place, 0),
-                    now if command in done else now - END_AGAIN_S + RETRY_S,
-                )
+                self._told[proxy, *place] = counts.get(place, 0), at
         self._told = {key: it for key, it in self._told.items() if now - it[1] < END_AGAIN_S}
 
     def endings(self, proxy: str, now: float) -> tuple[Ending, ...]:
