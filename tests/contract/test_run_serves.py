@@ -11,6 +11,7 @@ from contract_subjects import Postgres
 from supervised import Supervised
 
 pytestmark = pytest.mark.haproxy
+READY = b"READY=1\nSTATUS=HAProxy serves"
 WELL = b"WATCHDOG=1"
 
 
@@ -37,7 +38,8 @@ async def test_the_service_manager_is_told_that_it_is_ready_and_well_until_the_l
         monkeypatch.setenv("WATCHDOG_USEC", "300000")
         await run.serve()
         _, client = await run.session(postgres)
-        ready = said.index(b"READY=1\nSTATUS=HAProxy serves")
+        await run.until(lambda: READY in said)
+        ready = said.index(READY)
         await run.until(lambda: said[ready:].count(WELL) >= 3)
         run.process.send_signal(signal.SIGTERM)
         await run.until(lambda: b"STOPPING=1" in said)

@@ -1,6 +1,7 @@
 """Which sessions count as gone, from one cycle to the next: those that had to go, not those that have just left."""
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -27,16 +28,21 @@ WELL = MemberAnswer(
     status_code=200,
     writes_location=4711,
 )
+DEMOTED = replace(WELL, role=Role.REPLICA, status_code=503, writes_location=None)
 OURS = (Stuck(proxy="primary", server="pg1", what=Sticky.DRAIN),)
 
 
 def situation(
-    health: Health, sessions: int, verdict: PortVerdict | None = None, stuck: tuple[Stuck, ...] = ()
+    health: Health,
+    sessions: int,
+    verdict: PortVerdict | None = None,
+    stuck: tuple[Stuck, ...] = (),
+    answer: MemberAnswer = WELL,
 ) -> Situation:
     """pg1, whose API says that all is well; `verdict`: how its port was found just now."""
     server = ServerState(proxy="primary", name="pg1", address="", health=health, sessions=sessions, queued=0)
     port = PortFact(verdict=verdict, age_s=0.0) if verdict is not None else None
-    rest = RestFact(answer=WELL, age_s=0.02)
+    rest = RestFact(answer=answer, age_s=0.02)
     return Situation(
         scope="demo",
         kind=ServiceKind.PRIMARY,
@@ -52,6 +58,7 @@ def situation(
         pytest.param(situation(Health.UP, 2), 0, id="it is served"),
         pytest.param(situation(Health.DOWN, 2), 3, id="it is out"),
         pytest.param(situation(Health.DRAIN, 2), 0, id="drained by hand"),
+        pytest.param(situation(Health.DRAIN, 2, answer=DEMOTED), 3, id="it is being closed"),
         pytest.param(situation(Health.DRAIN, 2, PortVerdict.SILENT, OURS), 0, id="its PostgreSQL hangs"),
         pytest.param(situation(Health.DRAIN, 2, PortVerdict.REFUSED, OURS), 3, id="its PostgreSQL is dead"),
     ],

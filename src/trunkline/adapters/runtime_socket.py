@@ -103,7 +103,7 @@ class RuntimeSocket:
     async def view(self) -> ProxyView:
         """Everything of this HAProxy at this moment."""
         info = parse_info(await self.command("show", "info"))
-        lease, proxies = await self._lease_and_proxies()
+        lease, proxies = await self.lease_and_proxies()
         stuck = lease.stuck if lease is not None else ()
         return ProxyView(
             info=info,
@@ -113,6 +113,15 @@ class RuntimeSocket:
             unchecked_by_agent=frozenset((it.proxy, it.server) for it in stuck if it.what is Sticky.CHECKS),
             refusing=frozenset(lease.closed if lease is not None else ()),
         )
+
+    async def lease_and_proxies(self) -> tuple[Lease | None, tuple[ProxyState, ...]]:
+        """As one line, so that nothing is ours in the one and a person's in the other. No lease without our Lua."""
+        lines = command_line("trunkline", "stuck"), command_line("show", "stat")
+        told, stat = split_before_stat(await self._run("; ".join(lines)))
+        try:
+            return parse_lease(parse_reply(told)), parse_stat(parse_reply(stat))
+        except UnknownCommandError:
+            return None, await self.proxies()
 
     async def closed_by_agent(self) -> frozenset[tuple[str, str]]:
         """(proxy, server) that an agent has drained or set to maintenance, under its lease."""
@@ -128,15 +137,6 @@ class RuntimeSocket:
     async def _run(self, line: str) -> str:
         async with self._one_at_a_time:
             return await exchange(self.path, f"set severity-output number; {line}", timeout_s=self._timeout_s)
-
-    async def _lease_and_proxies(self) -> tuple[Lease | None, tuple[ProxyState, ...]]:
-        """As one line, so that nothing is ours in the one and a person's in the other. No lease without our Lua."""
-        lines = command_line("trunkline", "stuck"), command_line("show", "stat")
-        told, stat = split_before_stat(await self._run("; ".join(lines)))
-        try:
-            return parse_lease(parse_reply(told)), parse_stat(parse_reply(stat))
-        except UnknownCommandError:
-            return None, await self.proxies()
 
     async def _held(self) -> tuple[tuple[str, int], ...]:
         try:

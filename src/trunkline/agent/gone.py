@@ -67,10 +67,12 @@ class Gone:
 
 
 def _who_may_keep(situation: Situation) -> set[str]:
-    """Servers that get nobody new, and whose sessions nobody ends."""
+    """Servers that get nobody new, and whose sessions nobody ends. One that we close looks for a moment as if a person
+    had drained it, and is none of them: it does not say any more that all is well."""
     return {
         it.case.server.name
         for it in judge_members(situation)
-        if it.stance in (Stance.BY_HAND, Stance.DRAINED)
+        if it.stance is Stance.DRAINED
+        or (it.stance is Stance.BY_HAND and it.case.passes)
         or (it.stance is Stance.CLOSED and it.case.port is PortVerdict.SILENT)
     }
