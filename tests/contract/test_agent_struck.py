@@ -9,12 +9,13 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import yaml
 from contract_subjects import Postgres
+from in_front import ask_behind, in_front
 from supervised import Supervised
 
 from trunkline.agent.steering import LEASE_MS
@@ -40,46 +41,36 @@ class Between:
         self.struck = asyncio.Event()
         self._behind, self._at = behind, at
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        line = await reader.readline()
-        answer = b""
-        with suppress(OSError):
-            from_haproxy, to_haproxy = await asyncio.open_unix_connection(self._behind)
-            to_haproxy.write(line)
-            to_haproxy.write_eof()
-            answer = await from_haproxy.read()
-            to_haproxy.close()
+    async def answer(self, line: bytes) -> bytes:
+        """HAProxy's, after it was counted."""
+        answer = await ask_behind(self._behind, line)
         if any(change in line for change in CHANGES):
             self.taken.append(line.decode().partition("; ")[2].strip())
             if len(self.taken) == self._at:
                 self.strike()
                 self.struck.set()
-        with suppress(ConnectionError):
-            writer.write(answer)
-            await writer.drain()
-        writer.close()
+        return answer
 
 
 @asynccontextmanager
 async def agent_behind(run: Supervised, at: int, number: signal.Signals) -> AsyncIterator[Between]:
     """`trunkline agent` that is struck after its command number `at`."""
     between = Between(run.directory / "between.sock", run.paths.admin_socket, at)
-    server = await asyncio.start_unix_server(between.serve, between.path)
     config = run.config.with_name("agent.yml")
     haproxy = run.settings["haproxy"] | {"socket": str(between.path)}
     config.write_text(yaml.safe_dump(run.settings | {"haproxy": haproxy}))
     words = (sys.executable, "-m", "trunkline", "agent", "--config", config, "--dir", run.directory)
-    with run.new_log() as log:
-        process = await asyncio.create_subprocess_exec(*words, stdout=log, stderr=log)
-    between.strike = lambda: process.send_signal(number)
-    try:
-        await run.said("steering HAProxy")
-        yield between
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-        server.close()
+    async with in_front(between.path, between.answer):
+        with run.new_log() as log:
+            process = await asyncio.create_subprocess_exec(*words, stdout=log, stderr=log)
+        between.strike = lambda: process.send_signal(number)
+        try:
+            await run.said("steering HAProxy")
+            yield between
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
 
 
 async def failover(
@@ -112,12 +103,15 @@ async def failover(
 
 async def settled(run: Supervised, between: Between, has_done: Callable[[], bool]) -> None:
     """Back when the agent has done its part, or was struck and all that it had set is undone."""
-    async with asyncio.timeout(SETTLED_S + UNDONE_S):
-        while not has_done():
-            if between.struck.is_set():
-                await undone(run)
-                return
-            await asyncio.sleep(0.02)
+    try:
+        async with asyncio.timeout(SETTLED_S + UNDONE_S):
+            while not has_done():
+                if between.struck.is_set():
+                    await undone(run)
+                    return
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(f"taken were {between.taken}; the log:\n{run.words}") from None
 
 
 async def undone(run: Supervised) -> None:

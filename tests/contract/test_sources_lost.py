@@ -20,7 +20,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ import pytest
 import yaml
 from contract_subjects import Postgres
 from etcd_server import Etcd
+from in_front import ask_behind, in_front
 from scraping import values
 from supervised import Supervised, free_ports
 
@@ -383,23 +384,12 @@ async def counted(run: Supervised) -> AsyncIterator[asyncio.Event]:
     """A socket in front of HAProxy's that hangs up at `show stat` while the event is set, and settings that name it."""
     deaf, path = asyncio.Event(), run.directory / "between.sock"
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        line = await reader.readline()
-        with suppress(OSError):
-            if not (deaf.is_set() and b"show stat" in line):
-                from_haproxy, to_haproxy = await asyncio.open_unix_connection(run.paths.admin_socket)
-                to_haproxy.write(line)
-                to_haproxy.write_eof()
-                writer.write(await from_haproxy.read())
-                to_haproxy.close()
-            await writer.drain()
-        writer.close()
+    async def answer(line: bytes) -> bytes:
+        is_lost = deaf.is_set() and b"show stat" in line
+        return b"" if is_lost else await ask_behind(run.paths.admin_socket, line)
 
-    server = await asyncio.start_unix_server(serve, path)
     run.agent_page = agent_metrics_name(replace(run.paths, admin_socket=str(path)))
     haproxy = run.settings["haproxy"] | {"socket": str(path)}
     run.config.with_name("agent.yml").write_text(yaml.safe_dump(run.settings | {"haproxy": haproxy}))
-    try:
+    async with in_front(path, answer):
         yield deaf
-    finally:
-        server.close()
