@@ -92,9 +92,7 @@ class RuntimeSocket:
 
     async def renew_and_look(self, milliseconds: int) -> tuple[Lease, tuple[ProxyState, ...]]:
         """Both `renew` and `proxies`, in this order, as one line: it costs half of the waiting."""
-        lines = command_line("trunkline", "lease", str(milliseconds)), command_line("show", "stat")
-        lease, stat = split_before_stat(await self._run("; ".join(lines)))
-        return parse_lease(parse_reply(lease)), parse_stat(parse_reply(stat))
+        return await self._with_stat("trunkline", "lease", str(milliseconds))
 
     async def lease(self) -> Lease:
         """What is leased and who waits; renews nothing."""
@@ -103,25 +101,22 @@ class RuntimeSocket:
     async def view(self) -> ProxyView:
         """Everything of this HAProxy at this moment."""
         info = parse_info(await self.command("show", "info"))
-        lease, proxies = await self.lease_and_proxies()
-        stuck = lease.stuck if lease is not None else ()
+        try:
+            lease, proxies = await self.lease_and_proxies()
+        except UnknownCommandError:
+            lease, proxies = Lease(pid=info.pid), await self.proxies()
         return ProxyView(
             info=info,
             proxies=proxies,
             held=await self._held(),
-            closed_by_agent=_closed(stuck),
-            unchecked_by_agent=frozenset((it.proxy, it.server) for it in stuck if it.what is Sticky.CHECKS),
-            refusing=frozenset(lease.closed if lease is not None else ()),
+            closed_by_agent=_closed(lease.stuck),
+            unchecked_by_agent=frozenset((it.proxy, it.server) for it in lease.stuck if it.what is Sticky.CHECKS),
+            refusing=frozenset(lease.closed),
         )
 
-    async def lease_and_proxies(self) -> tuple[Lease | None, tuple[ProxyState, ...]]:
-        """As one line, so that nothing is ours in the one and a person's in the other. No lease without our Lua."""
-        lines = command_line("trunkline", "stuck"), command_line("show", "stat")
-        told, stat = split_before_stat(await self._run("; ".join(lines)))
-        try:
-            return parse_lease(parse_reply(told)), parse_stat(parse_reply(stat))
-        except UnknownCommandError:
-            return None, await self.proxies()
+    async def lease_and_proxies(self) -> tuple[Lease, tuple[ProxyState, ...]]:
+        """Both `lease` and `proxies`, as one line: nothing is ours in the one and a person's in the other."""
+        return await self._with_stat("trunkline", "stuck")
 
     async def closed_by_agent(self) -> frozenset[tuple[str, str]]:
         """(proxy, server) that an agent has drained or set to maintenance, under its lease."""
@@ -137,6 +132,12 @@ class RuntimeSocket:
     async def _run(self, line: str) -> str:
         async with self._one_at_a_time:
             return await exchange(self.path, f"set severity-output number; {line}", timeout_s=self._timeout_s)
+
+    async def _with_stat(self, *tokens: str) -> tuple[Lease, tuple[ProxyState, ...]]:
+        """The lease as this command tells it, and all proxies after that."""
+        lines = command_line(*tokens), command_line("show", "stat")
+        lease, stat = split_before_stat(await self._run("; ".join(lines)))
+        return parse_lease(parse_reply(lease)), parse_stat(parse_reply(stat))
 
     async def _held(self) -> tuple[tuple[str, int], ...]:
         try:

@@ -219,7 +219,8 @@ class Steering:
         plan = await self._plan(cluster, situation, now)
         deeds = await self._executor.perform(plan.commands)
         pairs = tuple(zip(plan.commands, deeds, strict=False))
-        done, refused = ([it for it, deed in pairs if bool(deed.refusal) is is_so] for is_so in (False, True))
+        done = [command for command, deed in pairs if not deed.refusal]
+        refused = [command for command, deed in pairs if deed.refusal]
         self._gone.told(situation, done, refused)
         self._tell_trouble(situation.state.name, plan, deeds)
         ended = self._gone.count(situation, view.lease.pid) if situation.kind is ServiceKind.PRIMARY else 0

@@ -170,8 +170,7 @@ async def _seen(
 async def _look(runtime: RuntimeSocket, target: Target) -> tuple[tuple[Place, ...], str, str]:
     """Where it stands in each service, or why nobody can tell."""
     try:
-        told, proxies = await runtime.lease_and_proxies()
-        lease = told or await runtime.lease()  # which says why there is none
+        lease, proxies = await runtime.lease_and_proxies()
     except RuntimeSocketError as error:
         return (), f"it is noted, and nobody can see it done: {error.message}", error.hint
     places = tuple(_place(target, proxy, lease) for proxy in proxies if proxy.name in target.services)

@@ -5,7 +5,7 @@ those that are remembered, or that HAProxy has. What follows from the answers is
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from trunkline.adapters.patroni_rest import PatroniRest
@@ -17,7 +17,7 @@ from trunkline.model.cluster import ClusterView, Member
 from trunkline.model.desired import Service, ServiceKind
 from trunkline.model.facts import LeaderKey, Lease, MemberFacts, Situation
 from trunkline.model.planned import ServicePlan
-from trunkline.model.proxy import Health, ProxyState, ProxyView
+from trunkline.model.proxy import Health, ProxyState
 from trunkline.operate.looking import look
 from trunkline.operate.places import find_directory, find_haproxy
 from trunkline.operate.status import in_words, read_asked
@@ -31,11 +31,11 @@ async def read_plans(settings: Settings) -> tuple[ServicePlan, ...]:
     """The plan of each service. Raises TrunklineError where HAProxy gives no answer, or an API belongs to another
     cluster."""
     socket = RuntimeSocket(find_haproxy(settings).admin_socket)
-    view, _ = await socket.view(), await _lease(socket)
+    _, before = await _steered(socket)
     remembered = memory.load(find_directory(settings))
     unseen = wanted_services(settings, (None,) * len(settings.clusters))
     seen = [
-        await _cluster(chosen, remembered, tuple(view.proxy(service.proxy) for service in its))
+        await _cluster(chosen, remembered, tuple(before.get(service.proxy) for service in its))
         for chosen, its in zip(settings.clusters, unseen, strict=True)
     ]
     services = wanted_services(settings, tuple(cluster for cluster, _ in seen))
@@ -60,14 +60,21 @@ async def _situations(
     urls = {member.name: member.api_url for member in cluster.members if member.api_url}
     servers = {server.member: server for service in services for server in service.servers}
     facts, key = await look(chosen.api, servers.values(), urls)
-    view, lease, told = await socket.view(), await _lease(socket), _with_lags(facts)
-    found = (_situation(it, view, lease, told, key, _lag_limit_s(chosen, it.kind)) for it in services)
+    lease, proxies = await _steered(socket)
+    told = _with_lags(facts)
+    found = (
+        _situation(it, state, lease, told, key, _lag_limit_s(chosen, it.kind))
+        for it in services
+        if (state := proxies.get(it.proxy)) is not None
+    )
     return tuple(it for it in found if it is not None)
 
 
-async def _lease(socket: RuntimeSocket) -> Lease:
+async def _steered(socket: RuntimeSocket) -> tuple[Lease, Mapping[str, ProxyState]]:
+    """What an agent has leased, and HAProxy's services by their names."""
     try:
-        return await socket.lease()
+        lease, proxies = await socket.lease_and_proxies()
+        return lease, {proxy.name: proxy for proxy in proxies}
     except UnknownCommandError:
         raise RuntimeSocketError(
             "this HAProxy has no part of ours for an agent", hint="give it the configuration: trunkline apply"
@@ -122,14 +129,13 @@ def _lag_limit_s(chosen: ClusterSettings, kind: ServiceKind) -> float | None:
 
 def _situation(
     service: Service,
-    view: ProxyView,
+    state: ProxyState,
     lease: Lease,
     facts: tuple[MemberFacts, ...],
     key: LeaderKey | None,
     lag_limit_s: float | None,
 ) -> Situation | None:
-    state = view.proxy(service.proxy)
-    if state is None or (service.kind is ServiceKind.PRIMARY and service.serves_standby_leader):
+    if service.kind is ServiceKind.PRIMARY and service.serves_standby_leader:
         return None
     stuck = tuple(it for it in lease.stuck if it.proxy == service.proxy)
     return Situation(
