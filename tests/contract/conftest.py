@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from contract_subjects import FakeSubject, Postgres, RealSubject, Subject
+from contract_subjects import FakeSubject, Postgres, RealSubject, Subject, listening
 from supervised import Supervised, free_ports
 
 from trunkline.lab.binaries import Binary, find_haproxies
@@ -36,12 +36,8 @@ def directory() -> Iterator[Path]:
 @pytest.fixture
 async def postgres() -> AsyncIterator[dict[str, Postgres]]:
     """A server for each member, that accepts and waits."""
-    servers = {name: Postgres() for name in MEMBERS}
-    for server in servers.values():
-        await server.start()
-    yield servers
-    for server in servers.values():
-        server.stop()
+    async with listening({name: Postgres() for name in MEMBERS}) as servers:
+        yield servers
 
 
 @pytest.fixture

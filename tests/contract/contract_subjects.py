@@ -4,8 +4,8 @@ import asyncio
 import os
 import signal
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from trunkline.adapters.patroni_rest import PatroniRest
@@ -68,6 +68,16 @@ class Postgres:
                 pass
         self._open.discard(writer)
         writer.close()
+
+
+@asynccontextmanager
+async def listening(servers: dict[str, Postgres]) -> AsyncIterator[dict[str, Postgres]]:
+    """All of them are there, for as long."""
+    for server in servers.values():
+        await server.start()
+    yield servers
+    for server in servers.values():
+        server.stop()
 
 
 class Subject(ABC):

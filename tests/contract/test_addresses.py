@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contract_subjects import Postgres
+from contract_subjects import Postgres, listening
 from supervised import STARTUP, Supervised, free_ports
 
 from tests.authority import Authority, new_authority, server_tls
@@ -93,12 +93,8 @@ def replica(run: Supervised, member: str, is_so: Callable[[ServerState], bool]) 
 @asynccontextmanager
 async def postgres_of(*members: str) -> AsyncIterator[dict[str, tuple[str, int]]]:
     """Where each of these has a PostgreSQL that answers."""
-    servers = {name: Postgres() for name in members}
-    for server in servers.values():
-        await server.start()
-    yield {name: server.address for name, server in servers.items()}
-    for server in servers.values():
-        server.stop()
+    async with listening({name: Postgres() for name in members}) as servers:
+        yield {name: server.address for name, server in servers.items()}
 
 
 async def test_names_that_haproxy_does_not_take(directory: Path, haproxy: Binary) -> None:

@@ -5,11 +5,10 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 
 import pytest
+from agent_process import agent_beside
 from contract_subjects import Postgres
 from supervised import Supervised
 
@@ -22,21 +21,6 @@ from trunkline.testing.fake_cluster import FakeCluster
 pytestmark = pytest.mark.haproxy
 WITHOUT = {"agent": {"enabled": False}}
 FLIPS = 8
-
-
-@asynccontextmanager
-async def agent_beside(run: Supervised) -> AsyncIterator[asyncio.subprocess.Process]:
-    """`trunkline agent`, which nobody supervises."""
-    words = (sys.executable, "-m", "trunkline", "agent", "--config", run.config, "--dir", run.directory)
-    with run.new_log() as log:
-        process = await asyncio.create_subprocess_exec(*words, stdout=log, stderr=log)
-    try:
-        await run.said("steering HAProxy")
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
 
 
 def agent_pid(run: Supervised) -> int:

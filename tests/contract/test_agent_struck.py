@@ -6,7 +6,6 @@ command in question, before its answer is there.
 
 import asyncio
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from agent_process import agent_beside
 from contract_subjects import Postgres
 from in_front import ask_behind, in_front
 from supervised import Supervised
@@ -59,18 +59,9 @@ async def agent_behind(run: Supervised, at: int, number: signal.Signals) -> Asyn
     config = run.config.with_name("agent.yml")
     haproxy = run.settings["haproxy"] | {"socket": str(between.path)}
     config.write_text(yaml.safe_dump(run.settings | {"haproxy": haproxy}))
-    words = (sys.executable, "-m", "trunkline", "agent", "--config", config, "--dir", run.directory)
-    async with in_front(between.path, between.answer):
-        with run.new_log() as log:
-            process = await asyncio.create_subprocess_exec(*words, stdout=log, stderr=log)
+    async with in_front(between.path, between.answer), agent_beside(run, config) as process:
         between.strike = lambda: process.send_signal(number)
-        try:
-            await run.said("steering HAProxy")
-            yield between
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
+        yield between
 
 
 async def failover(

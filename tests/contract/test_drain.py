@@ -10,9 +10,10 @@ from functools import partial
 from typing import Any
 
 import pytest
+from agent_process import agent_beside
 from contract_subjects import Postgres
 from supervised import Supervised
-from test_agent_attaches import WITHOUT, agent_beside, agent_pid
+from test_agent_attaches import WITHOUT, agent_pid
 from test_members import becomes, rests, story_of
 from test_plan import said
 

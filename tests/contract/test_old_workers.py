@@ -9,10 +9,11 @@ import signal
 from collections.abc import Awaitable, Callable
 
 import pytest
+from agent_process import agent_beside
 from contract_subjects import Postgres
 from scraping import fetched, scraped, value, values
 from supervised import Supervised
-from test_agent_attaches import WITHOUT, agent_beside
+from test_agent_attaches import WITHOUT
 from test_drain import takes
 from test_plan import said
 

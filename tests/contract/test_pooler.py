@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from contract_subjects import Postgres
+from contract_subjects import Postgres, listening
 from scraping import scraped
 from supervised import Supervised, free_ports
 from test_old_workers import ARRIVED_S, ENDED_S, OLD_SESSIONS, PRIMARY, receipts, reload, tells
@@ -19,12 +19,8 @@ HOSTS = {"pg1": "127.0.0.11", "pg2": "127.0.0.12", "pg3": "127.0.0.13"}
 @pytest.fixture
 async def postgres() -> AsyncIterator[dict[str, Postgres]]:
     """Where Patroni says that PostgreSQL is: nobody shall come there."""
-    servers = {name: Postgres(host) for name, host in HOSTS.items()}
-    for server in servers.values():
-        await server.start()
-    yield servers
-    for server in servers.values():
-        server.stop()
+    async with listening({name: Postgres(host) for name, host in HOSTS.items()}) as servers:
+        yield servers
 
 
 @pytest.fixture
@@ -33,10 +29,8 @@ async def poolers() -> AsyncIterator[dict[str, Postgres]]:
     servers = {name: Postgres(host) for name, host in HOSTS.items()}
     for server in servers.values():
         server.address = (server.address[0], port)
-        await server.start()
-    yield servers
-    for server in servers.values():
-        server.stop()
+    async with listening(servers):
+        yield servers
 
 
 async def arrival(run: Supervised, pooler: Postgres) -> asyncio.StreamReader:

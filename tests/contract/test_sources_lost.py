@@ -18,7 +18,6 @@ begins and once when it ends, in the log and in the metrics.
 
 import asyncio
 import signal
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -27,6 +26,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from agent_process import agent_beside
 from contract_subjects import Postgres
 from etcd_server import Etcd
 from in_front import ask_behind, in_front
@@ -189,7 +189,7 @@ async def test_what_other_members_say(run: Supervised, cluster: FakeCluster, pos
 async def test_reports_of_checks(run: Supervised, cluster: FakeCluster, postgres: dict[str, Postgres]) -> None:
     """A configuration that does not ask HAProxy for them, while an agent listens; then one that does."""
     await run_without_a_child(run)
-    async with beside(run, run.config):
+    async with agent_beside(run, run.config):
         for name in ("pg2", "pg1"):
             cluster.promote(name)
             await run.until(run.leads_to(name))
@@ -239,7 +239,7 @@ async def until_up(runtime: RuntimeSocket, run: Supervised, name: str) -> None:
 async def test_the_counters(run: Supervised, cluster: FakeCluster, postgres: dict[str, Postgres]) -> None:
     """HAProxy takes commands, and does not say how its servers are: what is leased is not renewed on a guess."""
     await run_without_a_child(run)
-    async with counted(run) as deaf, beside(run, run.config.with_name("agent.yml")):
+    async with counted(run) as deaf, agent_beside(run, run.config.with_name("agent.yml")):
         async with nobody_is_cut_off(run, postgres):
             deaf.set()
             await run.said("HAProxy cannot be steered, its own checks go on")
@@ -363,20 +363,6 @@ async def run_without_a_child(run: Supervised) -> None:
     """Without a child that steers."""
     run.write(WITHOUT)
     await run.serve()
-
-
-@asynccontextmanager
-async def beside(run: Supervised, config: Path) -> AsyncIterator[None]:
-    """`trunkline agent` with these settings."""
-    words = (sys.executable, "-m", "trunkline", "agent", "--config", config, "--dir", run.directory)
-    with run.new_log() as log:
-        process = await asyncio.create_subprocess_exec(*words, stdout=log, stderr=log)
-    try:
-        await run.said("steering HAProxy")
-        yield
-    finally:
-        process.kill()
-        await process.wait()
 
 
 @asynccontextmanager
